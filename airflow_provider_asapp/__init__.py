@@ -1,0 +1,1 @@
+"""Airflow provider for ASAPP: deliver metadata about conversations, agents and customers."""

@@ -1,0 +1,189 @@
+"""What became of each record: counts, in the order of the source, and the words a person reads about them.
+
+The source is accounted for in stretches. A stretch is confirmed when each of its records, and of all before it, has
+its outcome; only then do its rejects get written and its counts become part of the report.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_asapp.answers import Verdict, leading_code
+from airflow_provider_asapp.pacing import Clock
+from airflow_provider_asapp.rejects import Rejection, RejectsFolder
+from airflow_provider_asapp.validation import Item
+
+log = logging.getLogger(__name__)
+
+NAMED_REJECTS = 20
+# Often at first, while somebody may be watching; then at the pace of a person who looks in.
+FIRST_PROGRESS = 10.0
+LATER_PROGRESS = 60.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Records by outcome. ``read`` is the sum of the others."""
+
+    accepted: int = 0
+    already_persisted: int = 0
+    invalid: int = 0
+    refused: int = 0
+
+    @property
+    def read(self) -> int:
+        """All records."""
+        return self.accepted + self.already_persisted + self.invalid + self.refused
+
+    @property
+    def rejected(self) -> int:
+        """Records that are not at ASAPP."""
+        return self.invalid + self.refused
+
+    def add(self, other: Counts) -> None:
+        """Fold the other's counts into these."""
+        self.accepted += other.accepted
+        self.already_persisted += other.already_persisted
+        self.invalid += other.invalid
+        self.refused += other.refused
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Consecutive records of the source whose outcomes are awaited together.
+
+    :param first: position of its first record.
+    :param last: position of its last record so far.
+    :param sent: its valid records.
+    :param open: those of them that have no outcome yet.
+    :param digest: of the source up to its last record.
+    """
+
+    first: int
+    last: int = 0
+    sent: int = 0
+    open: int = 0
+    digest: str = ""
+    counts: Counts = field(default_factory=Counts)
+    rejects: list[Rejection] = field(default_factory=list)
+
+    def take(self, checked: Item | Rejection) -> None:
+        """Add the next record of the source."""
+        self.last = checked.position
+        if isinstance(checked, Item):
+            self.sent += 1
+            self.open += 1
+        else:
+            self.counts.invalid += 1
+            self.rejects.append(checked)
+
+    def settle(self, item: Item, verdict: Verdict) -> None:
+        """Note the final outcome of one of its items; ``again`` for the last time is a refusal."""
+        self.open -= 1
+        if verdict.kind == "accepted":
+            self.counts.accepted += 1
+        elif verdict.kind == "already_persisted":
+            self.counts.already_persisted += 1
+        else:
+            self.counts.refused += 1
+            self.rejects.append(
+                Rejection(item.position, item.label, "refused", {"asapp": [verdict.reason]}, item.record)
+            )
+
+
+class Ledger:
+    """Keeps the stretches in order and confirms them from the front.
+
+    :param entity: for the words of the log.
+    :param rejects: where rejected records go, None for nowhere.
+    :param clock: for the pace of the progress lines.
+    """
+
+    def __init__(self, entity: str, rejects: RejectsFolder | None, clock: Clock) -> None:
+        self.entity = entity
+        self.confirmed = Counts()
+        self.position = 0
+        self.digest = ""
+        self._rejects = rejects
+        self._clock = clock
+        self._pending: deque[Stretch] = deque()
+        self._named = 0
+        self._rules: Counter[tuple[str, str, str]] = Counter()
+        self._started = clock.monotonic()
+        self._progress_at = self._started + FIRST_PROGRESS
+
+    @property
+    def unconfirmed(self) -> int:
+        """Valid records of all stretches that are not confirmed: the window."""
+        return sum(stretch.sent for stretch in self._pending)
+
+    def resume(self, position: int, digest: str, counts: Counts) -> None:
+        """Go on after a prefix of the source that an earlier try confirmed."""
+        self.position, self.digest = position, digest
+        self.confirmed.add(counts)
+
+    def begin(self, first: int) -> Stretch:
+        """Return a new stretch that starts with that position."""
+        stretch = Stretch(first, first - 1)
+        self._pending.append(stretch)
+        return stretch
+
+    def confirm(self) -> None:
+        """Confirm from the front what has all its outcomes; their rejects are written before anything is counted."""
+        while self._pending and not self._pending[0].open:
+            stretch = self._pending[0]
+            self._write(stretch)
+            self.confirmed.add(stretch.counts)
+            self.position, self.digest = stretch.last, stretch.digest
+            self._pending.popleft()
+        self._say_progress()
+
+    def seen(self) -> Counts:
+        """Return the outcomes so far, those of unconfirmed stretches too."""
+        total = Counts()
+        for counts in (self.confirmed, *(stretch.counts for stretch in self._pending)):
+            total.add(counts)
+        return total
+
+    def say_end(self) -> None:
+        """Log the rejected records by field and rule, if there are any."""
+        for (stage, name, rule), count in self._rules.most_common():
+            log.warning("%d %s: %s: %s", count, stage, name, rule)
+
+    def _write(self, stretch: Stretch) -> None:
+        rejects = sorted(stretch.rejects, key=lambda rejection: rejection.position)
+        if self._rejects:
+            self._rejects.write(stretch.first, rejects)
+        for rejection in rejects:
+            self._note(rejection)
+
+    def _note(self, rejection: Rejection) -> None:
+        """Log the first few by position, key, field and rule, and count all by field and rule; never a value."""
+        rules = list(_loggable(rejection))
+        self._rules.update((rejection.stage, name.partition("[")[0], rule) for name, rule in rules)
+        self._named += 1
+        if self._named > NAMED_REJECTS:
+            return
+        key = f"{self.entity} {rejection.key}" if rejection.key else f"{self.entity} without a valid key"
+        text = "; ".join(f"{name}: {rule}" for name, rule in rules)
+        log.warning("Record %d (%s) is %s: %s", rejection.position, key, rejection.stage, text)
+        if self._named == NAMED_REJECTS:
+            log.warning("Further rejected records are only counted here.")
+
+    def _say_progress(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._progress_at:
+            return
+        elapsed = now - self._started
+        self._progress_at = now + (FIRST_PROGRESS if elapsed < LATER_PROGRESS else LATER_PROGRESS)
+        counts = self.confirmed
+        log.info("%d records so far (%.0f/s), %d rejected", counts.read, counts.read / elapsed, counts.rejected)
+
+
+def _loggable(rejection: Rejection) -> Any:
+    for name, rules in rejection.errors.items():
+        for rule in rules:
+            yield name, leading_code(rule) if rejection.stage == "refused" else rule

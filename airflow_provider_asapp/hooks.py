@@ -1,0 +1,291 @@
+"""The Airflow connection of type ``asapp``, and what a task does with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sized
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowNotFoundException,
+    BaseHook,
+    ObjectStoragePath,
+    get_current_context,
+    mask_secret,
+)
+
+from airflow_provider_asapp.checkpoint import Store
+from airflow_provider_asapp.client import PRODUCTION, SANDBOX, AsappClient
+from airflow_provider_asapp.errors import AsappConfigurationError, AsappError
+from airflow_provider_asapp.policy import Options
+from airflow_provider_asapp.rehearsal import rehearse
+from airflow_provider_asapp.rejects import RejectsFolder
+from airflow_provider_asapp.submission import submit
+from airflow_provider_asapp.validation import NO_RUN, Source, Unknown, Validator, pages_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection, Context
+
+log = logging.getLogger(__name__)
+
+TRUE = {"true", "t", "yes", "y", "on", "1"}
+FALSE = {"false", "f", "no", "n", "off", "0"}
+ENVIRONMENTS = {urlsplit(SANDBOX).hostname: "ASAPP's sandbox", urlsplit(PRODUCTION).hostname: "ASAPP's production"}
+
+
+class AsappHook(BaseHook):
+    """Keeps ASAPP's credentials in an Airflow connection, and submits records with them.
+
+    :param asapp_conn_id: id of the connection: login is the API Id, password the API Secret, host the API domain
+        (empty: ASAPP's sandbox). Extras: ``timeout`` (seconds), ``requests_per_second``, ``ca_bundle`` (a path),
+        ``allow_plain_http``.
+    """
+
+    conn_name_attr = "asapp_conn_id"
+    default_conn_name = "asapp_default"
+    conn_type = "asapp"
+    hook_name = "ASAPP"
+
+    def __init__(self, asapp_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.asapp_conn_id = asapp_conn_id
+
+    def get_conn(self) -> AsappClient:
+        """Return the client that this connection describes, always the same one; close it when done.
+
+        :raises AsappConfigurationError: the connection is of another type, or a value in it is missing or wrong.
+        """
+        return self._client
+
+    @cached_property
+    def _client(self) -> AsappClient:
+        client = client_of(self.get_connection(self.asapp_conn_id))
+        log.info("Connection %s: %s.", self.asapp_conn_id, environment(client))
+        return client
+
+    def stop(self) -> None:
+        """End a submission that is under way in another thread: no new request is made."""
+        if "_client" in self.__dict__:
+            self._client.stop()
+
+    def submit(
+        self,
+        records: Iterable[Mapping[str, Any]] | Source,
+        *,
+        entity: str,
+        field_map: Mapping[str, str] | None = None,
+        unknown: Unknown = "raise",
+        batch_size: int = 1000,
+        max_rejected: int | None = 0,
+        max_rejected_ratio: float | None = None,
+        rejects_path: str | None = None,
+        max_in_flight: int = 4,
+        max_isolation_requests: int = 1000,
+        validate_only: bool = False,
+        run: Run | None = None,
+        store: Store | None = None,
+        expected: int | None = None,
+    ) -> dict[str, Any]:
+        """Deliver the valid records and return the report, in which every record is accounted for.
+
+        Called in a task, the event ids and the folder of the rejects are those of its run.
+
+        :param records: mappings of field to value, or a callable that opens a source of pages.
+        :param entity: ``conversation``, ``agent`` or ``customer``.
+        :param field_map: source name to API name, for columns that are called otherwise.
+        :param unknown: ``raise`` refuses a column that is no field, ``exclude`` leaves it out, ``attributes`` sends it
+            as a name/value pair.
+        :param batch_size: most items of a request, 1 to 1000.
+        :param max_rejected: most records that may be rejected before this raises; None is no limit. The default, 0,
+            does not apply where only the ratio is given.
+        :param max_rejected_ratio: highest share of rejected records, 0 to 1; None is no limit.
+        :param rejects_path: folder (any that Airflow's ObjectStoragePath knows) for the rejected records as JSON
+            lines; dag, run, task and map index are added. It will hold personal data.
+        :param max_in_flight: most requests under way at once.
+        :param max_isolation_requests: most requests to spend on finding which item of a refused batch is to blame.
+        :param validate_only: send nothing; the report has ``read``, ``valid``, ``invalid`` and the ``requests`` that
+            sending would take.
+        :param run: whose run this is, if it is not that of the current task.
+        :param store: where the checkpoint is kept, so that a retry goes on instead of starting over; in Airflow 3.3
+            and later ``context["task_state_store"]``. One for each call: two submissions of a task can't share it.
+        :param expected: number of records, where it is known; a list tells it itself.
+        :return: ``entity``, ``read``, ``accepted``, ``already_persisted``, ``invalid``, ``refused``, ``requests``, and
+            ``rejects``, the folder of the rejected records or None.
+        :raises AsappConfigurationError: the connection or a parameter is wrong; nothing was sent.
+        :raises AsappSourceError: a column is no field; nothing was sent.
+        :raises AsappTooManyRejected: a limit is exceeded; all valid records were delivered.
+        :raises AsappAccessError: ASAPP refuses these keys.
+        :raises AsappRetryableError: ASAPP can't be reached, or the day's quota is used up.
+        """
+        options = Options(
+            batch_size=batch_size,
+            max_in_flight=max_in_flight,
+            max_rejected=max_rejected,
+            max_rejected_ratio=max_rejected_ratio,
+            max_isolation_requests=max_isolation_requests,
+        )
+        run = run or Run.current()
+        scope = "/".join(run.parts) if run else NO_RUN
+        validator = Validator(entity, field_map=field_map, unknown=unknown, scope=scope)
+        rejects = None
+        if rejects_path:
+            rejects = RejectsFolder(
+                ObjectStoragePath("/".join([rejects_path.rstrip("/"), *(run.parts if run else ())]))
+            )
+        source = records if callable(records) else source_of(records)
+        if validate_only:
+            return rehearse(source, validator=validator, options=options, rejects=rejects)
+        expected = len(records) if isinstance(records, Sized) else expected
+        with self.get_conn() as client:
+            return submit(
+                source,
+                client=client,
+                validator=validator,
+                options=options,
+                rejects=rejects,
+                store=store,
+                expected=expected,
+            )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask ASAPP's health check; return whether it is well, and in one line what is wrong if not. Never raises."""
+        try:
+            with client_of(self.get_connection(self.asapp_conn_id)) as client:
+                client.health()
+                return True, f"{environment(client)} is healthy and accepts these keys."
+        except (AsappError, AirflowNotFoundException) as error:
+            return False, str(error)
+        except Exception as error:  # noqa: BLE001 - the UI shows the text unmasked, and others quote the connection
+            return False, f"The connection {self.asapp_conn_id} can't be read or used: {type(error).__name__}."
+
+
+class Run(NamedTuple):
+    """Which task of which run this is: the scope of its event ids, and where its rejects lie."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What tells this task of this run from all others; a map index only if it is mapped."""
+        parts = (self.dag_id, self.run_id, self.task_id)
+        return parts if self.map_index is None else (*parts, str(self.map_index))
+
+    @classmethod
+    def current(cls) -> Run | None:
+        """Return the run of the task that is executing in this process, None outside of one."""
+        try:
+            return cls.of(get_current_context())
+        except (RuntimeError, AirflowException):  # what Airflow 3 and Airflow 2 raise outside of a task
+            return None
+
+    @classmethod
+    def of(cls, context: Context) -> Run | None:
+        """Return the run that a context describes, None for an empty one."""
+        ti = context.get("ti")
+        if ti is None:
+            return None
+        map_index = getattr(ti, "map_index", None)
+        mapped = map_index if map_index is not None and map_index >= 0 else None
+        return cls(ti.dag_id, ti.run_id, ti.task_id, mapped)
+
+
+def environment(client: AsappClient) -> str:
+    """Return in words where a client's requests go."""
+    return f"{ENVIRONMENTS.get(urlsplit(client.base_url).hostname, 'another ASAPP')} ({client.domain})"
+
+
+def client_of(connection: Connection) -> AsappClient:
+    """Return the client that a connection describes; from here on Airflow masks its keys in logs.
+
+    :raises AsappConfigurationError: it is of another type, or a value in it is missing or wrong.
+    """
+    if connection.conn_type != AsappHook.conn_type:
+        raise AsappConfigurationError(
+            f"The connection {connection.conn_id} is of type {connection.conn_type}: it must be of type asapp."
+        )
+    for secret in (connection.login, connection.password):
+        if secret:
+            mask_secret(secret)
+    extra = Extras(connection.extra_dejson)
+    return AsappClient(
+        connection.login or "",
+        connection.password or "",
+        base_url=url_of(connection.host, connection.port),
+        timeout=extra.number("timeout", 60.0),
+        requests_per_second=extra.number("requests_per_second", 100.0),
+        ca_bundle=extra.text("ca_bundle"),
+        allow_plain_http=extra.flag("allow_plain_http"),
+    )
+
+
+def url_of(host: str | None, port: int | None) -> str:
+    """Return the URL that the connection's host and port mean: without a scheme HTTPS, empty the sandbox."""
+    host = (host or "").strip()
+    if not host:
+        return SANDBOX
+    url = (host if "://" in host else f"https://{host}").rstrip("/")
+    standard = {"https": 443, "http": 80}.get(url.partition("://")[0])
+    has_port = url.rpartition(":")[2].isdecimal()
+    return url if port is None or port == standard or has_port else f"{url}:{port}"
+
+
+class Extras:
+    """Reads a connection's extras, which arrive as real types, text, null or ``''``, as form and API made them."""
+
+    def __init__(self, values: Any) -> None:
+        if not isinstance(values, Mapping):
+            raise AsappConfigurationError("The connection's extras must be a JSON object.")
+        self._values = values
+
+    def _get(self, name: str) -> Any:
+        # Airflow 2.11's test button sends the form's own copies.
+        given = (self._values.get(key) for key in (name, f"extra__asapp__{name}"))
+        return next((value for value in given if value not in (None, "")), None)
+
+    def text(self, name: str) -> str | None:
+        """Return a text, None if it is not set."""
+        value = self._get(name)
+        return None if value is None else str(value)
+
+    def number(self, name: str, default: float) -> float:
+        """Return a number greater than 0.
+
+        :raises AsappConfigurationError: it is none.
+        """
+        value = self._get(name)
+        try:
+            number = default if value is None else float(value)
+        except (TypeError, ValueError):
+            number = 0.0
+        if isinstance(value, bool) or not 0 < number < float("inf"):
+            raise AsappConfigurationError(f"The connection's extra {name} must be a number greater than 0.")
+        return number
+
+    def flag(self, name: str) -> bool:
+        """Return a yes or no; not set is no.
+
+        :raises AsappConfigurationError: it is neither.
+        """
+        text = str(self._get(name) or False).strip().lower()
+        if text not in TRUE | FALSE:
+            raise AsappConfigurationError(f"The connection's extra {name} must be true or false.")
+        return text in TRUE
+
+
+def source_of(records: Any) -> Source:
+    """Return records at hand as a source.
+
+    :raises AsappConfigurationError: they are no iterable of records.
+    """
+    if isinstance(records, str | bytes | Mapping) or not isinstance(records, Iterable):
+        raise AsappConfigurationError(
+            f"records is a {type(records).__name__}: it must be a list or other iterable of mappings of field to "
+            "value. Give an upstream task's output as records=upstream.output, not as a Jinja text."
+        )
+    return lambda: pages_of(records)

@@ -1,0 +1,173 @@
+"""The fields that hold a list: native, an array, or JSON text. Two of ASAPP's are identifiers, one is pairs."""
+
+# ruff: noqa: RUF012 - marshmallow declares default_error_messages as an instance variable
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from marshmallow import ValidationError, missing
+
+from airflow_provider_asapp.coercion import RuleError, is_absent
+from airflow_provider_asapp.fields import AttributeValue, Identifier, Text, WireField
+
+
+class ListField(WireField):
+    """The base: takes what packs the list off, and leaves out what is NULL in it."""
+
+    default_error_messages = {
+        "json": "is not valid JSON",
+        "json_duplicate": "is JSON with the same name twice in an object",
+        "json_constant": "is JSON with NaN or Infinity, which JSON has not",
+    }
+
+    def _wire(self, value: Any) -> Any:
+        native = unpacked(value)
+        return missing if is_absent(native) else self._items(native)
+
+    def _items(self, value: Any) -> list[Any]:
+        """Turn a native value into the list that is sent, or raise RuleError or ValidationError."""
+        raise NotImplementedError
+
+
+class IdentifierList(ListField):
+    """A list of identifiers; a plain text is a list of one.
+
+    :param max_length: of each, in characters.
+    :param signs: as for :class:`~airflow_provider_asapp.fields.Identifier`.
+    """
+
+    default_error_messages = {"type": "must be a list of identifiers, native or JSON, or one as text"}
+
+    def __init__(self, max_length: int, *, signs: str = "-_", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.item = Identifier(max_length, signs=signs)
+
+    def _items(self, value: Any) -> list[str]:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, (list, tuple)):
+            raise RuleError("type")
+        return every(present(value), lambda item: part("item", self.item, item))
+
+
+class Attributes(ListField):
+    """Pairs of a name and a value; a mapping is a pair for each value that is not NULL.
+
+    :param name_length: in characters.
+    :param value_length: in characters.
+    :param max_items: how many pairs.
+    """
+
+    default_error_messages = {
+        "type": "must be a list of name/value pairs or a mapping, native or JSON",
+        "items": "at most {max_items} pairs",
+        "pair": "each item must be a pair of name and value, without any other key",
+    }
+
+    def __init__(self, *, name_length: int, value_length: int, max_items: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_items = max_items
+        self.pair = {"name": Text(name_length), "value": AttributeValue(value_length)}
+
+    def _items(self, value: Any) -> list[dict[str, str]]:
+        if isinstance(value, Mapping):
+            value = [{"name": name, "value": text} for name, text in value.items() if not is_absent(text)]
+        if not isinstance(value, (list, tuple)):
+            raise RuleError("type")
+        pairs = present(value)
+        if len(pairs) > self.max_items:
+            raise RuleError("items")
+        return every(pairs, self._pair)
+
+    def _pair(self, pair: Any) -> dict[str, str]:
+        # A key that is too much may be data, so the message can't name it.
+        if not isinstance(pair, Mapping) or not pair.keys() <= self.pair.keys():
+            raise ValidationError([self._message("pair")])
+        keys = [key for key in self.pair if not is_absent(pair.get(key))]
+        texts = every(keys, lambda key: part(f"attribute {key}", self.pair[key], pair[key]))
+        return dict(zip(keys, texts, strict=True))
+
+
+def present(values: Iterable[Any]) -> list[Any]:
+    """Leave out what is NULL, NaN or NaT.
+
+    :param values: raw values.
+    """
+    return [value for value in values if not is_absent(value)]
+
+
+def every(values: Iterable[Any], convert: Callable[[Any], Any]) -> list[Any]:
+    """Convert all values, or raise one error with each distinct message.
+
+    :param values: what to convert.
+    :param convert: returns a wire value or raises ValidationError.
+    :raises ValidationError: if any does.
+    """
+    done, messages = [], dict[str, None]()
+    for value in values:
+        try:
+            done.append(convert(value))
+        except ValidationError as error:
+            messages |= dict.fromkeys(error.messages)
+    if messages:
+        raise ValidationError(list(messages))
+    return done
+
+
+def part(label: str, field: WireField, value: Any) -> Any:
+    """Ask a field about a part of a value; the messages say which part.
+
+    :param label: the part.
+    :param field: whose rules hold for it.
+    :param value: any raw value but NULL.
+    :raises ValidationError: if the field does.
+    """
+    try:
+        return field.deserialize(value)
+    except ValidationError as error:
+        raise ValidationError([f"{label}: {text}" for text in error.messages]) from None
+
+
+def unpacked(value: object) -> object:
+    """Return the native value that a JSON text or an array holds; anything else as it is.
+
+    :param value: any raw value; a text is JSON if it begins with ``[``, ``{`` or ``"``, or is ``null``.
+    :raises RuleError: ``json``, ``json_duplicate`` (a name twice in an object), ``json_constant`` (NaN).
+    """
+    if isinstance(value, str):
+        is_json = value == "null" or value.lstrip(" \t\r\n").startswith(("[", "{", '"'))
+        return parsed(value) if is_json else value
+    # numpy, pandas and pyarrow arrays. A memoryview has the method too, but is bytes to whoever made it.
+    if hasattr(value, "tolist") and not isinstance(value, (type, memoryview)):
+        return value.tolist()
+    return value
+
+
+def parsed(text: str) -> object:
+    """Return what a JSON text says, if it says it clearly; fractions keep their digits.
+
+    :param text: JSON.
+    :raises RuleError: as :func:`unpacked`.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_names)
+    except RuleError:
+        raise
+    # Also what is nested too deeply, and numbers beyond what Python reads.
+    except (ValueError, RecursionError, ArithmeticError):
+        raise RuleError("json") from None
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise RuleError("json_constant")
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise RuleError("json_duplicate")
+    return names

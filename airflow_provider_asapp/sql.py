@@ -1,0 +1,198 @@
+"""Reads the result of a query a page at a time, with a cursor on the server where the database has one."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlparse
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from sqlparse import lexer, tokens
+
+from airflow_provider_asapp.errors import AsappConfigurationError, AsappQueryError, AsappSourceError
+from airflow_provider_asapp.validation import Page
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+log = logging.getLogger(__name__)
+
+PAGE_ROWS = 1000
+NO_QUERY = "sql must be a query: this statement gives no result."
+# Quoted text, and what follows the last colon: `invalid input syntax for type integer: "Jane"`, `Bad value: Jane`.
+MAY_BE_DATA = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`|(?<=: )[^:\"'`]+\Z")
+Parameters = Mapping[str, Any] | Sequence[Any] | None
+
+
+def one_statement(sql: Any) -> str:
+    """Return the statement without a trailing semicolon, which some drivers refuse.
+
+    :raises AsappConfigurationError: there is none, or more than one.
+    """
+    if not isinstance(sql, str):
+        raise AsappConfigurationError(f"sql is a {type(sql).__name__}: it must be one statement, or a .sql file.")
+    statements = [statement for text in sqlparse.split(sql) if (statement := _bare(text))]
+    if len(statements) != 1:
+        raise AsappConfigurationError(f"sql must be one statement; it holds {len(statements) or 'none'}.")
+    return statements[0]
+
+
+def _bare(text: str) -> str:
+    """Return a piece of SQL up to its last semicolon, which only comments may follow; empty if it says nothing."""
+    words: list[tuple[Any, str]] = list(lexer.tokenize(text))  # type: ignore[no-untyped-call]
+    ends = [number for number, (_, value) in enumerate(words) if value == ";"]
+    if ends and not _says_something(words[ends[-1] :]):
+        words = words[: ends[-1]]
+    return "".join(value for _, value in words).strip() if _says_something(words) else ""
+
+
+def _says_something(words: list[tuple[Any, str]]) -> bool:
+    return any(kind not in tokens.Comment and value.strip("; \r\n\t") for kind, value in words)
+
+
+def hook_of(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> DbApiHook:
+    """Return the common-sql hook of a connection.
+
+    :raises AsappConfigurationError: the connection is of no SQL database, or its provider is not installed.
+    """
+    connection = BaseHook.get_connection(conn_id)
+    try:
+        hook = connection.get_hook(hook_params=dict(hook_params or {}))  # type: ignore[no-untyped-call]
+    except (AirflowException, ImportError) as error:
+        raise AsappConfigurationError(
+            f"There is no hook for the connection {conn_id} of type {connection.conn_type}: "
+            "is the provider of this database installed?"
+        ) from error
+    if not isinstance(hook, DbApiHook):
+        raise AsappConfigurationError(
+            f"The connection {conn_id} of type {connection.conn_type} is not one of a SQL database."
+        )
+    return hook
+
+
+def stream(
+    hook: DbApiHook, statement: str, parameters: Parameters, *, needed: Iterable[str] = ()
+) -> Generator[Page, None, None]:
+    """Run the statement and yield its rows in pages, the first an empty one: columns are checked on empty days too.
+
+    :param parameters: for its placeholders, in the driver's style.
+    :param needed: columns that the result must have, in any case: those that a ``field_map`` names.
+    :raises AsappSourceError: it lacks one of them.
+    :raises AsappQueryError: the database refuses the statement, or breaks off.
+    """
+    engine = engine_of(hook)
+    if engine is None:
+        log.info("%s has no SQLAlchemy engine: reading with the driver's own cursor.", type(hook).__name__)
+        pages = _stream_cursor(hook, statement, parameters)
+    else:
+        pages = _stream_engine(engine, statement, parameters)
+    with closing(pages):
+        for page in pages:
+            _check_needed(needed, page.columns)
+            yield page
+
+
+def _check_needed(needed: Iterable[str], columns: tuple[str, ...]) -> None:
+    there = {column.casefold() for column in columns}
+    missing = [name for name in needed if name.casefold() not in there]
+    if missing:
+        raise AsappSourceError(f"field_map names what the query has no column for: {', '.join(missing)}.")
+
+
+def engine_of(hook: DbApiHook) -> Engine | None:
+    """Return the hook's SQLAlchemy engine, None if it has none or its dialect is not installed."""
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return hook.get_sqlalchemy_engine()
+    except (NotImplementedError, ImportError, ArgumentError, AirflowException):
+        # ArgumentError: also what an unknown dialect raises (NoSuchModuleError).
+        return None
+
+
+def _stream_engine(engine: Engine, statement: str, parameters: Parameters) -> Generator[Page, None, None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # Without no_parameters psycopg takes the % of a LIKE 'a%' for a placeholder.
+    options: dict[str, Any] = {"stream_results": True, "max_row_buffer": PAGE_ROWS, "no_parameters": not parameters}
+    try:
+        with _failing_as(SQLAlchemyError, statement), engine.connect().execution_options(**options) as connection:
+            result = connection.exec_driver_sql(statement, _driver_form(parameters))
+            if not result.returns_rows:
+                raise AsappConfigurationError(NO_QUERY)
+            columns = tuple(result.keys())
+            yield Page(columns, ())
+            for rows in result.partitions(PAGE_ROWS):
+                yield Page(columns, rows)
+    finally:
+        engine.dispose()
+
+
+def _driver_form(parameters: Parameters) -> Any:
+    """Return parameters as SQLAlchemy hands them on unchanged: a list would mean many executions."""
+    return tuple(parameters) if isinstance(parameters, list) else parameters or None
+
+
+def _stream_cursor(hook: DbApiHook, statement: str, parameters: Parameters) -> Generator[Page, None, None]:
+    with (
+        closing(_connected(hook, statement)) as connection,
+        closing(connection.cursor()) as cursor,
+        _failing_as(_errors_of(connection), statement),
+    ):
+        cursor.execute(statement, *([parameters] if parameters else []))
+        if not cursor.description:
+            raise AsappConfigurationError(NO_QUERY)
+        columns = tuple(column[0] for column in cursor.description)
+        yield Page(columns, ())
+        while rows := cursor.fetchmany(PAGE_ROWS):
+            yield Page(columns, rows)
+
+
+def _connected(hook: DbApiHook, statement: str) -> Any:
+    try:
+        return hook.get_conn()
+    except Exception as error:  # noqa: BLE001 - the driver's own class is not known before it has connected
+        raise AsappQueryError(f"The warehouse can't be reached: {told(error, statement)}") from None
+
+
+def _errors_of(connection: Any) -> type[Exception] | tuple[()]:
+    """Return the error class of a connection's driver (PEP 249 has it in the module, and may have it here too)."""
+    module = sys.modules.get(type(connection).__module__.partition(".")[0])
+    found = getattr(connection, "Error", None) or getattr(module, "Error", None)
+    return found if isinstance(found, type) and issubclass(found, Exception) else ()
+
+
+@contextmanager
+def _failing_as(errors: type[Exception] | tuple[()], statement: str) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
+        raise AsappQueryError(f"The warehouse's query failed: {told(error, statement)}") from None
+
+
+def told(error: Exception, statement: str) -> str:
+    """Return the database's own words, as far as they can't quote a row: what stands in the statement too is shown.
+
+    :param error: of SQLAlchemy, or of the driver.
+    """
+    original: Exception = getattr(error, "orig", None) or error
+    known = f"{statement} syntax error".lower()
+
+    def shown(match: re.Match[str]) -> str:
+        return match[0] if match[0].strip("\"'`").lower() in known else "…"
+
+    return f"{type(original).__name__}: {MAY_BE_DATA.sub(shown, _first_words(original))}"
+
+
+def _first_words(error: Exception) -> str:
+    """Return what comes before any details, in which Postgres quotes whole rows."""
+    # MySQL's drivers and pyodbc have a code and a text: str() would put quotes around the text.
+    text = " ".join(map(str, error.args)) if len(error.args) > 1 else str(error)
+    # Snowflake names the wrong column in the second line; in Postgres that is `DETAIL: ` or `LINE 1: `.
+    lines = [line for line in text.splitlines()[:2] if not re.match(r"[A-Z]+( \d+)?: ", line)]
+    return " ".join(lines)

@@ -1,0 +1,327 @@
+"""Brings a source to ASAPP: batches, a bounded window of them in flight, one outcome for each record, the report.
+
+One thread reads, validates and accounts; the others do nothing but wait for ASAPP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from typing import Any
+
+from airflow_provider_asapp.accounting import Ledger
+from airflow_provider_asapp.answers import Verdict
+from airflow_provider_asapp.checkpoint import Checkpoint, State, Store
+from airflow_provider_asapp.client import WAITS, AsappClient
+from airflow_provider_asapp.errors import AsappError, AsappTooManyRejected, AsappUnavailableError
+from airflow_provider_asapp.isolation import Bounds, Delivery, Isolation, NothingAcceptable
+from airflow_provider_asapp.policy import Options, limit_exceeded, requests_for
+from airflow_provider_asapp.rejects import RejectsFolder
+from airflow_provider_asapp.resume import Resume
+from airflow_provider_asapp.validation import Source, Validator
+from airflow_provider_asapp.window import Batch, Entry, Hopeless, Window
+
+log = logging.getLogger(__name__)
+
+# How soon a stop is noticed while all requests are under way, and how long those then get, in real seconds.
+STOP_POLL = 0.5
+STOP_GRACE = 2.0
+# A checkpoint is written at most once a second, in which a client sends 100 requests: so many batches may have been
+# sent that the checkpoint does not know of.
+SENT_UNSEEN = 100
+
+
+def submit(
+    source: Source,
+    *,
+    client: AsappClient,
+    validator: Validator,
+    options: Options,
+    rejects: RejectsFolder | None = None,
+    store: Store | None = None,
+    expected: int | None = None,
+) -> dict[str, Any]:
+    """Deliver every valid record of a source and return the report, in which every record is accounted for.
+
+    :param source: opens the source from its start and yields its pages.
+    :param client: the way to ASAPP; stopped by whoever must end the submission.
+    :param validator: the entity's rules.
+    :param options: sizes and limits.
+    :param rejects: where rejected records go.
+    :param store: keeps the checkpoint, so that a later try of the same run goes on instead of starting over.
+    :param expected: records of the source, where that is known.
+    :return: ``entity``, ``read``, ``accepted``, ``already_persisted``, ``invalid``, ``refused``, ``requests``, and
+        ``rejects``: the folder of the rejected records, None if there are none or no folder was given. The numbers
+        are those of all tries together.
+    :raises AsappSourceError: a column is no field; nothing was sent. Or the source has no order.
+    :raises AsappTooManyRejected: a limit is exceeded; the valid records were delivered. Or nothing at all is taken.
+    :raises AsappAccessError: ASAPP does not let us in.
+    :raises AsappUnavailableError: ASAPP gave no usable answer for too long.
+    :raises AsappQuotaExhausted: the day's requests are used up.
+    :raises AsappStopped: the client was stopped.
+    """
+    log.info("%s", plan(options, expected))
+    return Submission(
+        client=client, validator=validator, options=options, rejects=rejects, checkpoint=Checkpoint(store, client.clock)
+    ).run(source)
+
+
+class Submission:
+    """One pass of :func:`submit` over a source."""
+
+    def __init__(
+        self,
+        *,
+        client: AsappClient,
+        validator: Validator,
+        options: Options,
+        rejects: RejectsFolder | None,
+        checkpoint: Checkpoint,
+    ) -> None:
+        self._client = client
+        self._validator = validator
+        self._options = options
+        self._rejects = rejects
+        self._checkpoint = checkpoint
+        self._bounds = Bounds(options.max_isolation_requests)
+        self._ledger = Ledger(validator.entity.name, rejects, client.clock)
+        self._in_flight: dict[Future[Delivery], Batch] = {}
+        self._first_answered = False
+        self._requests_before = client.requests
+
+    def run(self, source: Source) -> dict[str, Any]:
+        """Deliver the source and return the report."""
+        with closing(Resume(self._checkpoint, self._validator, self._client)) as resume:
+            self._start(resume, source)
+            try:
+                with ThreadPoolExecutor(self._options.max_in_flight) as pool:
+                    self._deliver_or_drain(pool)
+            except Hopeless as hopeless:
+                raise self._hopeless(str(hopeless)) from None
+            except BaseException:
+                self._ledger.confirm()
+                self._checkpoint.save(self._state())
+                log.warning("Not finished. %s", counts_of(self._report()))
+                raise
+        return self._end()
+
+    def _start(self, resume: Resume, source: Source) -> None:
+        """Open the source behind what an earlier try confirmed."""
+        self._resumed = state = resume.open(source)
+        if self._rejects:
+            self._rejects.clear(after=state.position)
+        self._ledger.resume(state.position, state.digest, state.counts)
+        self._first_answered = state.counts.read > state.counts.rejected
+        self._window = Window(
+            resume.records,
+            ledger=self._ledger,
+            options=self._options,
+            now=self._client.clock.monotonic,
+            digest=resume.digest,
+            sent_before=state.sent + SENT_UNSEEN * self._options.batch_size if state.sent else 0,
+        )
+
+    def _deliver_or_drain(self, pool: ThreadPoolExecutor) -> None:
+        try:
+            self._deliver(pool)
+        except BaseException as error:
+            # What is under way may still be accepted, and its outcome belongs into the account. But somebody who stops
+            # the task (Airflow's execution_timeout is no Exception) can't wait for it.
+            if not isinstance(error, Exception):
+                self._client.stop()
+            self._drain()
+            raise
+
+    def _deliver(self, pool: ThreadPoolExecutor) -> None:
+        while True:
+            batch = self._window.next_batch(self._in_flight.values()) if self._may_send() else None
+            if batch:
+                self._in_flight[pool.submit(self._send, batch)] = batch
+            elif self._in_flight:
+                self._collect(self._next_answers())
+            elif self._window.finished:
+                return
+            else:
+                self._client.wait(self._window.due_in)
+
+    def _may_send(self) -> bool:
+        if self._first_answered:
+            return len(self._in_flight) < self._options.max_in_flight
+        # The first batch goes alone until ASAPP judges an item of it: it shows whether the mapping is right.
+        return not self._in_flight and self._window.due_in <= 0
+
+    def _send(self, batch: Batch) -> Delivery:
+        """Send a batch. Runs in a thread of the pool, and so touches nothing that others do."""
+        items = [entry.item for entry in batch.entries]
+        return Isolation(self._client, self._validator.entity, items, self._bounds).run()
+
+    def _next_answers(self) -> set[Future[Delivery]]:
+        """Wait for an answer or more.
+
+        :raises AsappStopped: the client was stopped meanwhile.
+        """
+        while True:
+            done, _ = wait(self._in_flight, timeout=STOP_POLL, return_when=FIRST_COMPLETED)
+            if done:
+                return done
+            self._client.wait(0)
+
+    def _collect(self, done: Iterable[Future[Delivery]]) -> None:
+        """Account for answered batches.
+
+        :raises AsappError: what ended one of them.
+        :raises Hopeless: ASAPP takes nothing of what it is sent.
+        """
+        failures: list[Exception] = []
+        for future in done:
+            failures += self._account(self._in_flight.pop(future), future.result())
+        self._ledger.confirm()
+        if self._checkpoint.due():
+            self._checkpoint.save(self._state())
+        if failures:
+            raise failures[0]
+
+    def _drain(self) -> None:
+        """Wait for the requests under way and account for them; if the client is stopped, only for a short time."""
+        grace = STOP_GRACE
+        late = set(self._in_flight)
+        while late:
+            _, late = wait(late, timeout=STOP_POLL)
+            grace -= STOP_POLL if self._client.stopping else 0
+            if grace <= 0:
+                self._client.abort()
+        for future in list(self._in_flight):
+            try:
+                self._collect([future])
+            except (AsappError, Hopeless) as error:
+                log.info("A request that was under way ended with %s.", type(error).__name__)
+
+    def _account(self, batch: Batch, delivery: Delivery) -> list[Exception]:
+        """Give each item of a batch its outcome, or send it again; return what ends the submission."""
+        answered = [
+            (entry, verdict) for entry, verdict in zip(batch.entries, delivery.verdicts, strict=True) if verdict
+        ]
+        for entry, verdict in answered:
+            entry.origin.judged |= verdict.kind != "again"
+        failures = self._failures(batch, delivery)
+        again: set[str] = set()
+        here: set[str] = set()
+        for entry, verdict in answered:
+            key = entry.item.key
+            if verdict.kind in ("accepted", "already_persisted"):
+                here.add(key)
+                self._window.note_arrival(entry, verdict)
+            elif key in here:
+                entry.arrived = None
+            if verdict.kind == "again" and entry.tries < len(WAITS):
+                again.add(key)
+                self._window.go_again(entry, blamed=True)
+            elif key in again and verdict.kind != "refused":
+                # It arrived, but the earlier record of its key would come after it: once more, behind that one.
+                self._window.go_again(entry, blamed=False)
+            else:
+                failures += self._settle(entry, verdict)
+        self._first_answered |= any(verdict.kind != "again" for _, verdict in answered)
+        return failures
+
+    def _failures(self, batch: Batch, delivery: Delivery) -> list[Exception]:
+        if isinstance(delivery.error, NothingAcceptable):
+            return [Hopeless(str(delivery.error))]
+        if delivery.error:
+            return [delivery.error]
+        all_refused = all(verdict and verdict.kind == "refused" for verdict in delivery.verdicts)
+        if all_refused and not self._first_answered and not self._window.exhausted:
+            return [Hopeless(f"ASAPP refused every one of the first {len(batch.entries)} records")]
+        return []
+
+    def _settle(self, entry: Entry, verdict: Verdict) -> list[Exception]:
+        if verdict.kind == "again" and not entry.origin.judged:
+            return [
+                AsappUnavailableError(
+                    f"{self._client.domain} answered every item of a batch with an error that is not the data's, "
+                    f"{len(WAITS) + 1} times."
+                )
+            ]
+        entry.stretch.settle(entry.item, entry.arrived or verdict)
+        return []
+
+    def _hopeless(self, what: str) -> AsappTooManyRejected:
+        self._ledger.confirm()
+        self._ledger.say_end()
+        self._checkpoint.delete()
+        return AsappTooManyRejected(
+            f"{what}: this is a wrong mapping rather than bad rows, so the rest was not tried.", report=self._report()
+        )
+
+    def _end(self) -> dict[str, Any]:
+        self._ledger.confirm()
+        self._ledger.say_end()
+        report, counts = self._report(), self._ledger.confirmed
+        if counts.read != self._window.read:
+            raise AsappError(
+                f"{self._window.read} records were read, but {counts.read} have an outcome: please report this."
+            )
+        # Also where the policy fails the task: what is accounted for must be sent again if somebody clears it.
+        self._checkpoint.delete()
+        log.info("%s", summary(report))
+        exceeded = limit_exceeded(
+            read=counts.read,
+            rejected=counts.rejected,
+            max_rejected=self._options.max_rejected,
+            max_rejected_ratio=self._options.max_rejected_ratio,
+        )
+        if exceeded:
+            where = f" They are in {report['rejects']}." if report["rejects"] else ""
+            raise AsappTooManyRejected(f"{exceeded}. All valid records were delivered.{where}", report=report)
+        return report
+
+    def _requests(self) -> int:
+        return self._resumed.requests + self._client.requests - self._requests_before
+
+    def _state(self) -> State:
+        return State(
+            fingerprint=self._resumed.fingerprint,
+            position=self._ledger.position,
+            digest=self._ledger.digest,
+            sent=max(self._window.sent, self._resumed.sent),
+            counts=self._ledger.confirmed,
+            requests=self._requests(),
+            disagreed=self._resumed.disagreed,
+        )
+
+    def _report(self) -> dict[str, Any]:
+        counts = self._ledger.confirmed
+        return {
+            "entity": self._validator.entity.name,
+            "read": counts.read,
+            "accepted": counts.accepted,
+            "already_persisted": counts.already_persisted,
+            "invalid": counts.invalid,
+            "refused": counts.refused,
+            "requests": self._requests(),
+            "rejects": str(self._rejects.folder) if self._rejects and counts.rejected else None,
+        }
+
+
+def plan(options: Options, expected: int | None) -> str:
+    """Return in words what a submission is about to cost."""
+    if expected is None:
+        return f"Rows unknown until the end: one request for each {options.batch_size} valid records."
+    requests = requests_for(expected, options.batch_size)
+    return f"{expected} records: {requests} requests of up to {options.batch_size} if all are valid."
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """Return the report as one line for a person."""
+    if not report["read"]:
+        return f"The source holds no {report['entity']}: nothing to send."
+    return counts_of(report)
+
+
+def counts_of(report: Mapping[str, Any]) -> str:
+    """Return the report's numbers in words."""
+    text = "{read} records accounted for: {accepted} accepted, {already_persisted} already persisted, "
+    text += "{invalid} invalid, {refused} refused, in {requests} requests."
+    return text.format(**report)

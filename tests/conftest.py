@@ -1,0 +1,77 @@
+"""What all tests share: an Airflow of their own, set up before anything imports it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+from airflow_provider_asapp.simulator import Simulator
+from tests.clocks import FakeClock
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-home-", ignore_cleanup_errors=True)
+
+# The machine's own Airflow must neither help nor disturb, nor may a proxy.
+for _name in [name for name in os.environ if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy")]:
+    del os.environ[_name]
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[1] / "dags_examples"),
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.task=INFO,airflow_provider_asapp=INFO",
+}
+
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Make Airflow's own database, once: a real `dag.test()` needs it."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give a way to define an Airflow connection in the environment: as JSON, or as a URI."""
+
+    def define(conn_id: str, uri: str | None = None, **parts: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", uri or json.dumps(parts))
+
+    return define
+
+
+@pytest.fixture
+def asapp(connect: Callable[..., None]) -> Iterator[Simulator]:
+    """Run a simulator that the connection `asapp_default` leads to."""
+    with Simulator() as simulator:
+        keys = {"login": simulator.api_id, "password": simulator.api_secret}
+        connect("asapp_default", conn_type="asapp", host=simulator.url, **keys)
+        yield simulator
+
+
+@pytest.fixture
+def dag(airflow_db: None, request: pytest.FixtureRequest) -> DAG:
+    """Give an empty DAG with the name of the test."""
+    from airflow.sdk import DAG
+
+    return DAG(re.sub(r"\W+", "_", request.node.name), schedule=None)
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the waits of every client be over at once."""
+    monkeypatch.setattr("airflow_provider_asapp.client.Clock", FakeClock)

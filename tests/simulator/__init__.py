@@ -1,0 +1,1 @@
+"""One test file for each promise-keeping module of the simulator."""

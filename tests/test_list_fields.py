@@ -1,0 +1,182 @@
+"""The fields that hold a list: every packing, and every problem in it."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import pytest
+from marshmallow import ValidationError, missing
+
+from airflow_provider_asapp.list_fields import Attributes, IdentifierList, ListField
+
+SEGMENTS = IdentifierList(8)
+ATTRIBUTES = Attributes(name_length=8, value_length=16, max_items=3)
+
+
+class Array:
+    """As in numpy and pyarrow: says its values by ``tolist()`` and has no truth."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def tolist(self) -> Any:
+        """Return the native values."""
+        return self.values
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+
+def refusal(field: ListField, value: Any) -> list[str]:
+    """Return the messages of the one error that the field may raise."""
+    with pytest.raises(ValidationError) as refused:
+        field.deserialize(value)
+    assert isinstance(refused.value.messages, list)
+    return refused.value.messages
+
+
+def pairs(**texts: str) -> list[dict[str, str]]:
+    """Write pairs as they are sent."""
+    return [{"name": name, "value": text} for name, text in texts.items()]
+
+
+@pytest.mark.parametrize(
+    ("value", "wire"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (("a", "b"), ["a", "b"]),
+        (Array(["a", "b"]), ["a", "b"]),
+        (["a", None, float("nan")], ["a"]),
+        ([], []),
+        ([1038, UUID(int=1).hex[:4], Decimal(7)], ["1038", "0000", "7"]),
+        ("Sales", ["Sales"]),
+        ('["a", null, 5, 7.0]', ["a", "5", "7"]),
+        (' \n["a"]', ["a"]),
+        ('"Sales"', ["Sales"]),
+        ("[]", []),
+        (["null"], ["null"]),
+    ],
+    ids=str,
+)
+def test_identifiers_come_in_every_packing(value: Any, wire: list[str]) -> None:
+    """A native list, an array, JSON text or one plain text gives the same list, without its NULLs."""
+    assert SEGMENTS.deserialize(value) == wire
+
+
+@pytest.mark.parametrize(
+    ("value", "wire"),
+    [
+        ([{"name": "a", "value": "b"}], pairs(a="b")),
+        ([{"value": "b"}, {"name": "a"}, {}], [{"value": "b"}, {"name": "a"}, {}]),
+        ([{"name": "a", "value": "b"}] * 2, pairs(a="b") * 2),
+        ([{"name": None, "value": "b"}, None], [{"value": "b"}]),
+        ([{"name": 5, "value": UUID(int=0).hex[:9]}], pairs(**{"5": "000000000"})),
+        ({"a": "b", "c": "d"}, pairs(a="b", c="d")),
+        (MappingProxyType({"a": "b"}), pairs(a="b")),
+        ({"a": None, "b": float("nan"), "c": ""}, pairs(c="")),
+        ({"a": None, "b": None, "c": None, "d": 1}, pairs(d="1")),
+        ({5: True, "b": Decimal("1.10"), "c": date(2022, 7, 8)}, pairs(**{"5": "true"}, b="1.10", c="2022-07-08")),
+        ('{"a": 1.10, "b": false, "c": null}', pairs(a="1.10", b="false")),
+        ('[{"name": "a", "value": 1}]', pairs(a="1")),
+        (Array([{"name": "a", "value": "b"}]), pairs(a="b")),
+        ({"name": "a"}, pairs(name="a")),
+        ({}, []),
+    ],
+    ids=str,
+)
+def test_attributes_come_in_every_packing(value: Any, wire: list[dict[str, str]]) -> None:
+    """Pairs, a mapping, an array or JSON text gives the same pairs; a NULL is left out."""
+    assert ATTRIBUTES.deserialize(value) == wire
+
+
+@pytest.mark.parametrize("field", [SEGMENTS, ATTRIBUTES], ids=["identifiers", "attributes"])
+@pytest.mark.parametrize("null", [None, "null", float("nan"), Array(None)], ids=["None", "null", "NaN", "array"])
+def test_null_is_absence(field: ListField, null: Any) -> None:
+    """NULL is nothing to send, also as JSON."""
+    assert field.deserialize(null) is missing
+
+
+ITEM_PATTERN = "item: only letters, digits and - _ (spaces? REPLACE(col, ' ', '-'))"
+ITEM_TYPE = "item: must be text, a whole number or a UUID (CAST(col AS VARCHAR))"
+NOT_A_LIST = "must be a list of identifiers, native or JSON, or one as text"
+NOT_PAIRS = "must be a list of name/value pairs or a mapping, native or JSON"
+NOT_A_PAIR = "each item must be a pair of name and value, without any other key"
+NOT_JSON = "is not valid JSON"
+EMPTY = "empty text is not allowed (to send nothing: NULLIF(col, ''))"
+loop: list[Any] = []
+loop.append(loop)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("New York", [ITEM_PATTERN]),
+        ("", [EMPTY]),
+        ([""], [f"item: {EMPTY}"]),
+        (["a", "b c", "d e", True, "x" * 9], [ITEM_PATTERN, ITEM_TYPE, "item: at most 8 characters"]),
+        ([["a"]], [ITEM_TYPE]),
+        (loop, [ITEM_TYPE]),
+        (Array([["a"]]), [ITEM_TYPE]),
+        (['"a"'], [ITEM_PATTERN]),
+        ("{a,b}", [NOT_JSON]),
+        ('["a"', [NOT_JSON]),
+        ("[" * 100_000, [NOT_JSON]),
+        (f"[{'9' * 5000}]", [NOT_JSON]),
+        ("[1e99999999999999999999]", [NOT_JSON]),
+        ("[NaN]", ["is JSON with NaN or Infinity, which JSON has not"]),
+        ('{"a": 1}', [NOT_A_LIST]),
+        ({"a": "b"}, [NOT_A_LIST]),
+        ({"a", "b"}, [NOT_A_LIST]),
+        (5, [NOT_A_LIST]),
+        (True, [NOT_A_LIST]),
+        (b"a", [NOT_A_LIST]),
+        (memoryview(b"a"), [NOT_A_LIST]),
+        (Array, [NOT_A_LIST]),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_no_list_of_identifiers_is_refused(value: Any, expected: list[str]) -> None:
+    """Each distinct problem is named once, whatever is nested in it."""
+    assert refusal(SEGMENTS, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", [EMPTY]),
+        ("plain", [NOT_PAIRS]),
+        ('"[]"', [NOT_PAIRS]),
+        (5, [NOT_PAIRS]),
+        (b"{}", [NOT_PAIRS]),
+        ({"a"}, [NOT_PAIRS]),
+        (["a"], [NOT_A_PAIR]),
+        ([("a", "b")], [NOT_A_PAIR]),
+        ([{"name": "a", "value": "b", "secret": 1}], [NOT_A_PAIR]),
+        ([{"Name": "a"}], [NOT_A_PAIR]),
+        ([{}, {}, {}, {}], ["at most 3 pairs"]),
+        (dict.fromkeys("abcd", 1), ["at most 3 pairs"]),
+        ({"x" * 9: "y" * 17}, ["attribute name: at most 8 characters", "attribute value: at most 16 characters"]),
+        ({"a": "\ud800"}, ["attribute value: must be valid Unicode, without lone surrogates"]),
+        ('{"a": "\\ud800"}', ["attribute value: must be valid Unicode, without lone surrogates"]),
+        ({"a": [1]}, ["attribute value: must be text, a number, a bool, a date, a datetime or a UUID"]),
+        ({"a": {"b": 1}}, ["attribute value: must be text, a number, a bool, a date, a datetime or a UUID"]),
+        ({True: "b"}, ["attribute name: must be text, a whole number or a UUID (CAST(col AS VARCHAR))"]),
+        ('{"a": 1, "a": 2}', ["is JSON with the same name twice in an object"]),
+        ('{"a": Infinity}', ["is JSON with NaN or Infinity, which JSON has not"]),
+        ('{"a": ' * 100_000, [NOT_JSON]),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_not_pairs_is_refused(value: Any, expected: list[str]) -> None:
+    """Each distinct problem is named once, and neither a name nor a value is."""
+    assert refusal(ATTRIBUTES, value) == expected
+
+
+def test_json_says_no_more_than_it_says() -> None:
+    """A JSON number as long as a value may be is sent digit by digit."""
+    assert ATTRIBUTES.deserialize(json.dumps({"a": 10**15})) == pairs(a=str(10**15))
