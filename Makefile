@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-crash check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
 
 test: .venv/.ready  ## Run every test.
 	$(BIN)/pytest
+
+# For each seed so many kills of a running task.
+KILLS ?= 7
+SEEDS ?= 1 2 3
+test-crash: .venv/.ready  ## Kill a real Airflow's task until it succeeds; takes some minutes.
+	$(BIN)/python -m tests.crash --kills $(KILLS) --seeds $(SEEDS)
 
 check: .venv/.ready  ## Format, lint and types.
 	$(BIN)/ruff format --check .

@@ -111,6 +111,7 @@ class Ledger:
         self._clock = clock
         self._pending: deque[Stretch] = deque()
         self._named = 0
+        self._resumed = 0
         self._rules: Counter[tuple[str, str, str]] = Counter()
         self._started = clock.monotonic()
         self._progress_at = self._started + FIRST_PROGRESS
@@ -124,6 +125,7 @@ class Ledger:
         """Go on after a prefix of the source that an earlier try confirmed."""
         self.position, self.digest = position, digest
         self.confirmed.add(counts)
+        self._resumed = position
 
     def begin(self, first: int) -> Stretch:
         """Return a new stretch that starts with that position."""
@@ -165,13 +167,13 @@ class Ledger:
         rules = list(_loggable(rejection))
         self._rules.update((rejection.stage, name.partition("[")[0], rule) for name, rule in rules)
         self._named += 1
+        if self._named == NAMED_REJECTS + 1:
+            log.warning("Further rejected records are only counted here.")
         if self._named > NAMED_REJECTS:
             return
         key = f"{self.entity} {rejection.key}" if rejection.key else f"{self.entity} without a valid key"
         text = "; ".join(f"{name}: {rule}" for name, rule in rules)
         log.warning("Record %d (%s) is %s: %s", rejection.position, key, rejection.stage, text)
-        if self._named == NAMED_REJECTS:
-            log.warning("Further rejected records are only counted here.")
 
     def _say_progress(self) -> None:
         now = self._clock.monotonic()
@@ -180,7 +182,12 @@ class Ledger:
         elapsed = now - self._started
         self._progress_at = now + (FIRST_PROGRESS if elapsed < LATER_PROGRESS else LATER_PROGRESS)
         counts = self.confirmed
-        log.info("%d records so far (%.0f/s), %d rejected", counts.read, counts.read / elapsed, counts.rejected)
+        log.info(
+            "%d records so far (%.0f/s), %d rejected",
+            counts.read,
+            (counts.read - self._resumed) / elapsed,
+            counts.rejected,
+        )
 
 
 def _loggable(rejection: Rejection) -> Any:

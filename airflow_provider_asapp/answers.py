@@ -32,6 +32,10 @@ ALREADY_PERSISTED = Verdict("already_persisted")
 NO_ANSWER = Verdict("again", "NO_ANSWER: ASAPP's answer does not mention this item")
 COUNTS_DISAGREE = Verdict("again", "COUNTS_DISAGREE: ASAPP's answer contradicts itself")
 BLANK_IN_400 = Verdict("again", "BLANK_IN_400: no error for this item in an answer that refuses every item")
+# ASAPP may have the item all the same.
+UNPROVEN = frozenset({NO_ANSWER, COUNTS_DISAGREE, BLANK_IN_400})
+# Kinds that mean that ASAPP has the item.
+DELIVERED = frozenset({"accepted", "already_persisted"})
 
 # Codes and ids are echoed in messages: only what looks like one gets through, or a body could.
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")

@@ -85,9 +85,20 @@ class State:
     def from_json(cls, value: Any) -> State | None:
         """Return the state that a store held, None if it is none of ours."""
         try:
-            return cls(**{**value, "counts": Counts(**value["counts"])})
+            state = cls(**{**value, "counts": Counts(**value["counts"])})
         except (TypeError, KeyError):
             return None
+        return state if state._is_sound() else None
+
+    def _is_sound(self) -> bool:
+        """Tell whether another version, or somebody else, wrote what only looks like ours."""
+        counts = asdict(self.counts).values()
+        return (
+            all(type(number) is int and number >= 0 for number in (self.position, self.sent, self.requests, *counts))
+            and all(type(text) is str for text in (self.fingerprint, self.digest))
+            and type(self.disagreed) is bool
+            and self.counts.read == self.position
+        )
 
 
 class Checkpoint:

@@ -23,6 +23,7 @@ PRODUCTION = "https://api.asapp.com"
 # ASAPP's "Rate limits and retry logic" page, for 5xx answers.
 WAITS = (0.25, 0.5, 1.0)
 REFUSED_AS_A_WHOLE = {413, 422}
+NO_ANSWER_AT_A_GATEWAY = {502, 504}
 
 
 class Sendable(Sent, Protocol):
@@ -165,8 +166,9 @@ class AsappClient:
         code, request_id = answers.read_envelope(answer.body)
         details = {"status": answer.status, "code": code, "request_id": request_id}
         if answer.status < 300 or answer.status >= 500 or answer.status == 429:
-            # Another 2xx than documented proves nothing, but may well mean that all was taken.
-            unread = answer.status < 300
+            # Another 2xx than documented proves nothing, but may well mean that all was taken. And a gateway that got
+            # no answer does not know either.
+            unread = answer.status < 300 or answer.status in NO_ANSWER_AT_A_GATEWAY
             return Trouble(f"HTTP {answer.status}", unread=unread, wait=answer.retry_after, **details)
         text = f"{self.domain} answered {answer.status}: {self._advice(answer)}{_support(code, request_id)}"
         return AsappAccessError(text, status=answer.status, code=code, request_id=request_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -19,12 +19,12 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_asapp.checkpoint import Store
 from airflow_provider_asapp.client import PRODUCTION, SANDBOX, AsappClient
-from airflow_provider_asapp.errors import AsappConfigurationError, AsappError
+from airflow_provider_asapp.errors import AsappConfigurationError, AsappError, AsappSourceError
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import NO_RUN, Source, Unknown, Validator, pages_of
+from airflow_provider_asapp.validation import NO_RUN, Page, Source, Unknown, Validator, pages_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection, Context
@@ -130,11 +130,7 @@ class AsappHook(BaseHook):
         run = run or Run.current()
         scope = "/".join(run.parts) if run else NO_RUN
         validator = Validator(entity, field_map=field_map, unknown=unknown, scope=scope)
-        rejects = None
-        if rejects_path:
-            rejects = RejectsFolder(
-                ObjectStoragePath("/".join([rejects_path.rstrip("/"), *(run.parts if run else ())]))
-            )
+        rejects = RejectsFolder(ObjectStoragePath(rejects_folder(rejects_path, run))) if rejects_path else None
         source = records if callable(records) else source_of(records)
         if validate_only:
             return rehearse(source, validator=validator, options=options, rejects=rejects)
@@ -193,6 +189,11 @@ class Run(NamedTuple):
         map_index = getattr(ti, "map_index", None)
         mapped = map_index if map_index is not None and map_index >= 0 else None
         return cls(ti.dag_id, ti.run_id, ti.task_id, mapped)
+
+
+def rejects_folder(rejects_path: str, run: Run | None) -> str:
+    """Return the folder that belongs to one task of one run, outside of a run the path itself."""
+    return "/".join([rejects_path.rstrip("/"), *(run.parts if run else ())])
 
 
 def environment(client: AsappClient) -> str:
@@ -288,4 +289,19 @@ def source_of(records: Any) -> Source:
             f"records is a {type(records).__name__}: it must be a list or other iterable of mappings of field to "
             "value. Give an upstream task's output as records=upstream.output, not as a Jinja text."
         )
-    return lambda: pages_of(records)
+    return once(records) if isinstance(records, Iterator) else lambda: pages_of(records)
+
+
+def once(records: Iterator[Any]) -> Source:
+    """Return an iterator as a source: opened again it would go on in the middle, and what came before would be lost."""
+    first = iter([records])
+
+    def source() -> Generator[Page, None, None]:
+        for rest in first:
+            return pages_of(rest)
+        raise AsappSourceError(
+            "The records must be sent from their start again, but they are an iterator, which can be read only once. "
+            "Give a list, or a callable that opens them anew each time."
+        )
+
+    return source

@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 
-from airflow_provider_asapp.answers import Verdict
+from airflow_provider_asapp.answers import DELIVERED, Verdict
 from airflow_provider_asapp.client import AsappClient, body_size
 from airflow_provider_asapp.errors import AsappBatchRefused, AsappError
 from airflow_provider_asapp.schemas import Entity
@@ -17,10 +18,14 @@ from airflow_provider_asapp.validation import Item
 
 # Enough for about five culprits among 1000; a batch that needs more is wrong as a whole.
 EXTRA_REQUESTS = 64
+# A body of a third of the refused size or more is the size to keep to: half of it is what halving comes to.
+TELLING = 3
+# Bytes of a body beside its items and a comma for each.
+AROUND = len('{"items":[]}') - 1
 
 
 class NothingAcceptable(Exception):
-    """The bound was reached, and not one item of the batch was taken. Never leaves the submission."""
+    """The bound was reached, and no part of the batch was taken. Never leaves the submission."""
 
 
 class Bounds:
@@ -52,9 +57,20 @@ class Bounds:
             self._refused = min(self._refused, size)
 
     def fits(self, size: int) -> bool:
-        """Tell whether a body of several items may go: after a 413, only what is no larger than one that passed."""
+        """Tell whether a body of several items may go: after a 413, what is no larger than one that passed."""
         with self._lock:
-            return self._refused == float("inf") or size <= self._passed
+            return size <= self._passed or (not self._is_telling() and size < self._refused)
+
+    @property
+    def known(self) -> int:
+        """Bytes that surely pass; 0 if there was no 413, or what passed tells too little."""
+        with self._lock:
+            return self._passed if self._is_telling() else 0
+
+    def _is_telling(self) -> bool:
+        # A body that is tiny beside the refused one would make all requests tiny: until a better one has passed,
+        # halves are tried.
+        return self._passed * TELLING >= self._refused
 
     def hopeless(self, size: int) -> bool:
         """Tell whether a single item is as large as one that was too large."""
@@ -79,6 +95,7 @@ class Isolation:
     """One batch on its way through halving.
 
     :param extra: requests that halving may still cost this batch.
+    :param given_up: a part was refused because they were used up.
     """
 
     client: AsappClient
@@ -87,6 +104,7 @@ class Isolation:
     bounds: Bounds
     verdicts: list[Verdict | None] = field(init=False)
     extra: int = EXTRA_REQUESTS
+    given_up: bool = False
 
     def __post_init__(self) -> None:
         self.verdicts = [None] * len(self.items)
@@ -97,18 +115,18 @@ class Isolation:
         try:
             while parts:
                 parts += self._deliver(*parts.pop())
-        except (AsappError, NothingAcceptable) as error:
+        except AsappError as error:
             return Delivery(self.verdicts, error)
+        if self.given_up and not any(verdict and verdict.kind in DELIVERED for verdict in self.verdicts):
+            return Delivery(self.verdicts, NothingAcceptable("ASAPP refuses a batch and takes no part of it"))
         return Delivery(self.verdicts)
 
     def _deliver(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Send a part; return the halves to send instead if it was refused as a whole, the left one last."""
+        """Send a part; return the two to send instead if it was refused as a whole, the left one last."""
         part = self.items[start:stop]
         size = body_size(part)
-        middle = (start + stop) // 2
-        halves = [(middle, stop), (start, middle)]
         if len(part) > 1 and not self.bounds.fits(size):
-            return halves
+            return self._in_two(start, stop, known=self.bounds.known)
         if len(part) == 1 and self.bounds.hopeless(size):
             self.verdicts[start] = Verdict("refused", "HTTP_413: the record is larger than ASAPP takes")
             return []
@@ -117,7 +135,15 @@ class Isolation:
             self.bounds.passed(size)
             return []
         except AsappBatchRefused as refusal:
-            return halves if self._is_to_halve(refusal, start, stop, size) else []
+            return self._in_two(start, stop) if self._is_to_halve(refusal, start, stop, size) else []
+
+    def _in_two(self, start: int, stop: int, *, known: int = 0) -> list[tuple[int, int]]:
+        """Return halves; or first as many items as are known to pass together, so that few requests are needed."""
+        ends = accumulate(len(item.body) + 1 for item in self.items[start:stop])
+        cut = start + sum(1 for _ in takewhile(lambda end: end + AROUND <= known, ends))
+        if cut == start:
+            cut = (start + stop) // 2
+        return [(cut, stop), (start, cut)]
 
     def _is_to_halve(self, refusal: AsappBatchRefused, start: int, stop: int, size: int) -> bool:
         """Note what a refusal teaches; where it is final, give it to every item of the part."""
@@ -141,8 +167,8 @@ class Isolation:
     def _refuse(self, refusal: AsappBatchRefused, start: int, stop: int) -> None:
         reason = with_ids(refusal)
         if stop - start > 1:
-            if not any(verdict and verdict.kind in ("accepted", "already_persisted") for verdict in self.verdicts):
-                raise NothingAcceptable(f"ASAPP refuses a batch and took nothing of it in {EXTRA_REQUESTS} tries")
+            # Parts that are still to come have their request already, and may be good.
+            self.given_up = True
             reason = f"NOT_ISOLATED: no request left to find the culprit; {reason}"
         self.verdicts[start:stop] = [Verdict("refused", reason)] * (stop - start)
 

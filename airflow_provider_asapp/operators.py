@@ -189,8 +189,8 @@ class AsappSubmitOperator(BaseOperator):
 class AsappMetadataOperator(AsappSubmitOperator):
     """Submits records at hand, or those that an upstream task returned (``records=upstream.output``).
 
-    :param records: mappings of field to value; Jinja in them is not rendered. Airflow stores what tasks return: for
-        more than some thousand records use a transfer, which streams them.
+    :param records: mappings of field to value; Jinja in them is not rendered. Airflow stores what tasks return, and
+        literal lists in ``partial()`` and ``expand()``: for more than some thousand records use a transfer.
     """
 
     template_fields: Sequence[str] = ("records", *AsappSubmitOperator.template_fields)

@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 # ASAPP's "Rate limits" page: wait 1, 2 and 4 s. The long one is ours: a spike is over by then, a spent quota is not.
 PAUSES = (1.0, 2.0, 4.0, 60.0)
 LONGEST_WAIT = 60.0
+# After a pause a client begins again at half its rate, though with no more than a second between requests; the rate
+# doubles every two minutes. Else many clients that meet the limit together would fill each second at its begin, and
+# whoever asks again later in it would take that for a spent quota.
+SLOWEST = 1.0
+RECOVERY = 120.0
 # A header may ask for any time: this keeps sums with it inside the calendar.
 LONGEST_ASKED = 366 * 86_400.0
 
@@ -66,8 +71,8 @@ class Pacer:
     def __init__(self, per_second: float, clock: Clock) -> None:
         self.clock = clock
         self.stopping = threading.Event()
-        self._gap = 1.0 / per_second
-        self._next = clock.monotonic()
+        self._gap = self._slow_gap = 1.0 / per_second
+        self._next = self._slowed_at = clock.monotonic()
         self._state = threading.Condition()
         self._paused = False
         self._resets_at: datetime | None = None
@@ -106,8 +111,16 @@ class Pacer:
         with self._state:
             now = self.clock.monotonic()
             start = max(now, self._next)
-            self._next = start + self._gap
+            self._next = start + self._gap_at(now)
         self.wait(start - now)
+
+    def _gap_at(self, now: float) -> float:
+        return max(self._gap, self._slow_gap * 0.5 ** ((now - self._slowed_at) / RECOVERY))
+
+    def _slow_down(self) -> None:
+        with self._state:
+            now = self.clock.monotonic()
+            self._slow_gap, self._slowed_at = min(2 * self._gap_at(now), max(self._gap, SLOWEST)), now
 
     def pause(self, asked: float | None, ask: Callable[[], tuple[bool, float | None]]) -> bool:
         """Hold every request after a 429 while one asks again; return whether this call was the one that asked.
@@ -132,12 +145,14 @@ class Pacer:
     def _ask_again(self, asked: float | None, ask: Callable[[], tuple[bool, float | None]]) -> None:
         for pause in PAUSES:
             self._raise_if_far(asked)
-            seconds = pause if asked is None else asked
+            # The last pause is the one that outlasts any spike: a Retry-After of a second must not shorten it.
+            seconds = pause if asked is None or pause == LONGEST_WAIT else asked
             log.info("ASAPP answered 429: all requests pause for %g s, then one asks again.", seconds)
             self.wait(seconds)
             self._take_slot()
             through, asked = ask()
             if through:
+                self._slow_down()
                 return
         self._raise_if_far(asked)
         self._resets_at = next_midnight(self.clock.now())

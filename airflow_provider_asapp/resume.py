@@ -12,7 +12,7 @@ from airflow_provider_asapp.checkpoint import Checkpoint, Digest, State, fingerp
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.errors import AsappSourceError
 from airflow_provider_asapp.rejects import Rejection
-from airflow_provider_asapp.validation import Item, Source, Validator
+from airflow_provider_asapp.validation import UNREADABLE, Item, Source, Validator
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class Resume:
             self._checkpoint.delete()
             raise AsappSourceError(
                 "The source comes in another order each time, so a retry can't know what was sent. "
-                "Give the query an ORDER BY over columns that make each row's place certain."
+                "Give a query an ORDER BY over columns that make each row's place certain; leave files as they are "
+                "until they are delivered."
             )
         log.warning("The source no longer begins as it did in an earlier try: sending it from the start, once.")
         again = State(fingerprint=state.fingerprint, requests=state.requests, disagreed=True)
@@ -96,12 +97,13 @@ class Resume:
 def checked(source: Source, validator: Validator) -> Generator[Item | Rejection, None, None]:
     """Yield what each record of a source becomes.
 
-    :raises AsappSourceError: the first record, or the query, has a column that is no field.
+    :raises AsappSourceError: the first record that can be read, or the query, has a column that is no field.
     """
-    first = 1
+    first, mapped = 1, False
     with closing(source()) as pages:
         for page in pages:
-            if first == 1:
+            if not mapped and page.columns is not UNREADABLE:
                 validator.check_columns(page.columns)
+                mapped = bool(page.rows)
             yield from validator.check(page, first)
             first += len(page.rows)

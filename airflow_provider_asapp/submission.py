@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import Any
 
 from airflow_provider_asapp.accounting import Ledger
-from airflow_provider_asapp.answers import Verdict
+from airflow_provider_asapp.answers import DELIVERED, Verdict
 from airflow_provider_asapp.checkpoint import Checkpoint, State, Store
 from airflow_provider_asapp.client import WAITS, AsappClient
 from airflow_provider_asapp.errors import AsappError, AsappTooManyRejected, AsappUnavailableError
@@ -88,7 +88,7 @@ class Submission:
         self._bounds = Bounds(options.max_isolation_requests)
         self._ledger = Ledger(validator.entity.name, rejects, client.clock)
         self._in_flight: dict[Future[Delivery], Batch] = {}
-        self._first_answered = False
+        self._first_taken = False
         self._requests_before = client.requests
 
     def run(self, source: Source) -> dict[str, Any]:
@@ -101,11 +101,17 @@ class Submission:
             except Hopeless as hopeless:
                 raise self._hopeless(str(hopeless)) from None
             except BaseException:
-                self._ledger.confirm()
-                self._checkpoint.save(self._state())
-                log.warning("Not finished. %s", counts_of(self._report()))
+                self._keep()
                 raise
         return self._end()
+
+    def _keep(self) -> None:
+        """Leave to the next try what was achieved, also where the rejects can't be written."""
+        try:
+            self._ledger.confirm()
+        finally:
+            self._checkpoint.save(self._state())
+            log.warning("Not finished. %s", counts_of(self._report()))
 
     def _start(self, resume: Resume, source: Source) -> None:
         """Open the source behind what an earlier try confirmed."""
@@ -113,7 +119,7 @@ class Submission:
         if self._rejects:
             self._rejects.clear(after=state.position)
         self._ledger.resume(state.position, state.digest, state.counts)
-        self._first_answered = state.counts.read > state.counts.rejected
+        self._first_taken = state.counts.read > state.counts.rejected
         self._window = Window(
             resume.records,
             ledger=self._ledger,
@@ -147,9 +153,9 @@ class Submission:
                 self._client.wait(self._window.due_in)
 
     def _may_send(self) -> bool:
-        if self._first_answered:
+        if self._first_taken:
             return len(self._in_flight) < self._options.max_in_flight
-        # The first batch goes alone until ASAPP judges an item of it: it shows whether the mapping is right.
+        # One batch at a time until ASAPP takes an item: the first shows whether the mapping is right.
         return not self._in_flight and self._window.due_in <= 0
 
     def _send(self, batch: Batch) -> Delivery:
@@ -210,20 +216,20 @@ class Submission:
         here: set[str] = set()
         for entry, verdict in answered:
             key = entry.item.key
-            if verdict.kind in ("accepted", "already_persisted"):
+            if verdict.kind in DELIVERED:
                 here.add(key)
                 self._window.note_arrival(entry, verdict)
             elif key in here:
                 entry.arrived = None
             if verdict.kind == "again" and entry.tries < len(WAITS):
                 again.add(key)
-                self._window.go_again(entry, blamed=True)
+                self._window.go_again(entry, verdict)
             elif key in again and verdict.kind != "refused":
                 # It arrived, but the earlier record of its key would come after it: once more, behind that one.
-                self._window.go_again(entry, blamed=False)
+                self._window.go_again(entry, verdict)
             else:
                 failures += self._settle(entry, verdict)
-        self._first_answered |= any(verdict.kind != "again" for _, verdict in answered)
+        self._first_taken |= any(verdict.kind in DELIVERED for _, verdict in answered)
         return failures
 
     def _failures(self, batch: Batch, delivery: Delivery) -> list[Exception]:
@@ -232,7 +238,7 @@ class Submission:
         if delivery.error:
             return [delivery.error]
         all_refused = all(verdict and verdict.kind == "refused" for verdict in delivery.verdicts)
-        if all_refused and not self._first_answered and not self._window.exhausted:
+        if all_refused and not self._first_taken and not self._window.exhausted:
             return [Hopeless(f"ASAPP refused every one of the first {len(batch.entries)} records")]
         return []
 

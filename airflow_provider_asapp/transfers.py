@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_asapp.operators import AsappSubmitOperator
+from airflow_provider_asapp.errors import AsappConfigurationError
+from airflow_provider_asapp.operators import AsappSubmitOperator, check_choice
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     from airflow_provider_asapp.validation import Page, Source
@@ -54,3 +56,85 @@ class SqlToAsappMetadataOperator(AsappSubmitOperator):
             return stream(hook, statement, self.parameters, needed=self.field_map or ())
 
         return pages
+
+
+class FileToAsappMetadataOperator(AsappSubmitOperator):
+    """Streams JSON lines and CSV into ASAPP, from any storage that Airflow's ObjectStoragePath knows.
+
+    Of a line that another task left in its ``rejects_path``, the record in it is sent: so mended rejects are replayed.
+    Give the ``field_map`` and ``unknown`` of the task that rejected them.
+
+    Files are read in the order of their names, UTF-8, a page at a time. A record's position counts over all of them,
+    from 1. A line that can't be read is an invalid record like any other, with its reason and its text in the rejects.
+    In CSV the first line names the columns and an empty cell is absent; a blank line is nothing.
+
+    A path at which nothing lies raises FileNotFoundError, to which Airflow's retries apply, since files come late. A
+    folder without files, or a glob without a match, is an empty source: see ``on_empty``.
+
+    :param path: a file, a folder (all files below it) or a glob, such as ``s3://connection@bucket/folder/*.jsonl``;
+        templated. Of folders and globs, those that end in ``.jsonl``, ``.ndjson``, ``.json`` (JSON lines too) or
+        ``.csv``, each also with ``.gz``, are read. What this very task rejected in an earlier try is not.
+    :param file_format: ``jsonl`` or ``csv``, for all files whatever their endings.
+    :param delimiter: between the cells of CSV.
+    """
+
+    template_fields: Sequence[str] = ("path", *AsappSubmitOperator.template_fields)
+
+    def __init__(
+        self, *, path: str, file_format: Literal["jsonl", "csv"] | None = None, delimiter: str = ",", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if file_format is not None:
+            check_choice("file_format", file_format, ("jsonl", "csv"))
+        if len(delimiter) != 1 or delimiter in '"\r\n':
+            raise AsappConfigurationError(f"delimiter={delimiter!r}: must be one character, no quote and no line end.")
+        self.path = path
+        self.file_format = file_format
+        self.delimiter = delimiter
+
+    def source(self) -> Source:
+        """Return the files that are there now as a source.
+
+        :raises FileNotFoundError: nothing is.
+        :raises AsappConfigurationError: it can't be told what to read, or rejects would replace it.
+        """
+        from airflow_provider_asapp.files import listed, read
+
+        place = storage_path("path", self.path)
+        files = listed(place.fs, place.path, file_format=self.file_format)
+        # Before the submission begins, which deletes them.
+        own = self._own_rejects({file.name for file in files})
+        return lambda: read(place.fs, [file for file in files if file.name not in own], delimiter=self.delimiter)
+
+    def _own_rejects(self, names: set[str]) -> set[str]:
+        """Return which of these files an earlier try of this task rejected: this try will replace them.
+
+        :raises AsappConfigurationError: outside of a run, where nothing tells them from what somebody wants to replay.
+        """
+        from airflow_provider_asapp.hooks import Run, rejects_folder
+
+        if not self.rejects_path:
+            return set()
+        run = Run.current()
+        folder = storage_path("rejects_path", rejects_folder(self.rejects_path, run))
+        own = names.intersection(folder.fs.find(folder.path))
+        if own and not run:
+            raise AsappConfigurationError("rejects_path is where the files to be read are: it would replace them.")
+        return own
+
+
+def storage_path(name: str, path: str) -> ObjectStoragePath:
+    """Return the path that a parameter means.
+
+    :raises AsappConfigurationError: it is empty, or no provider for its storage is installed.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if not path:
+        raise AsappConfigurationError(f"{name} is empty.")
+    try:
+        found = ObjectStoragePath(path)
+        found.fs  # noqa: B018 - this is where Airflow looks for the storage
+    except (ValueError, ImportError) as error:
+        raise AsappConfigurationError(f"{name}: {error}. Is the provider of this storage installed?") from error
+    return found

@@ -43,6 +43,20 @@ Source = Callable[[], Generator[Page, None, None]]
 
 # The columns of a page whose rows are not mappings of field to value; no mapping has an equal key.
 NO_COLUMNS: tuple[Any, ...] = (object(),)
+# The columns of a page whose rows each hold one Unreadable.
+UNREADABLE: tuple[Any, ...] = (object(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What a source gives in the place of a record that it can't read: one bad record, and no sign of a wrong mapping.
+
+    :param reason: for the log too, so without a value.
+    :param raw: what stands there.
+    """
+
+    reason: str
+    raw: Any = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -74,9 +88,10 @@ def pages_of(records: Iterable[Any], size: int = 1000) -> Generator[Page, None, 
     :param size: most rows of a page.
     """
     for columns, group in groupby(records, _columns):
+        named = columns is not NO_COLUMNS and columns is not UNREADABLE
         rows: list[tuple[Any, ...]] = []
         for record in group:
-            rows.append((record,) if columns is NO_COLUMNS else tuple(record.values()))
+            rows.append(tuple(record.values()) if named else (record,))
             if len(rows) == size:
                 yield Page(columns, rows)
                 rows = []
@@ -85,7 +100,9 @@ def pages_of(records: Iterable[Any], size: int = 1000) -> Generator[Page, None, 
 
 
 def _columns(record: Any) -> tuple[Any, ...]:
-    return tuple(record) if isinstance(record, Mapping) else NO_COLUMNS
+    if isinstance(record, Mapping):
+        return tuple(record)
+    return UNREADABLE if isinstance(record, Unreadable) else NO_COLUMNS
 
 
 class Validator:
@@ -135,6 +152,10 @@ class Validator:
 
         :param first: position of its first row.
         """
+        if page.columns is UNREADABLE:
+            for position, (bad,) in enumerate(page.rows, first):
+                yield Rejection(position, None, "invalid", {"_schema": [bad.reason]}, bad.raw)
+            return
         names = self._names_of(page.columns)
         problems = self._problems(page.columns)
         for position, row in enumerate(page.rows, first):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 
 from airflow_provider_asapp.accounting import Ledger, Stretch
-from airflow_provider_asapp.answers import Verdict
+from airflow_provider_asapp.answers import UNPROVEN, Verdict
 from airflow_provider_asapp.checkpoint import Digest
 from airflow_provider_asapp.client import WAITS
 from airflow_provider_asapp.policy import HOPELESS_AFTER, Options, hopeless_source
@@ -152,16 +152,16 @@ class Window:
         """Tell whether an earlier record of one of its keys has yet to go again."""
         return any(entry.item.position < batch.keys.get(entry.item.key, 0) for entry in self._again)
 
-    def go_again(self, entry: Entry, *, blamed: bool) -> None:
+    def go_again(self, entry: Entry, verdict: Verdict) -> None:
         """Send an entry once more, after a wait.
 
-        :param blamed: it got a passing error itself, rather than an earlier record of its key.
+        :param verdict: why: a passing error, or no proof. Or it arrived, but before an earlier record of its key.
         """
         due = self._now() + WAITS[min(entry.tries, len(WAITS) - 1)]
         # Never before one that came earlier: the queue keeps the order of the source for each key.
         entry.due = max(due, self._again[-1].due) if self._again else due
-        entry.tries += blamed
-        entry.item.maybe_sent = True
+        entry.tries += verdict.kind == "again"
+        entry.item.maybe_sent |= verdict.kind != "again" or verdict in UNPROVEN
         self._again.append(entry)
 
     def note_arrival(self, entry: Entry, verdict: Verdict) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from airflow_provider_asapp.simulator import Simulator
+from tests.bench import Bench
 from tests.clocks import FakeClock
 
 if TYPE_CHECKING:
@@ -75,3 +76,22 @@ def dag(airflow_db: None, request: pytest.FixtureRequest) -> DAG:
 def instant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the waits of every client be over at once."""
     monkeypatch.setattr("airflow_provider_asapp.client.Clock", FakeClock)
+
+
+@pytest.fixture(scope="session")
+def bench_asapp() -> Iterator[tuple[Simulator, list[FakeClock]]]:
+    """Run a simulator for many tests, and give the list whose last clock is the one that it goes by."""
+    clocks = [FakeClock()]
+    with Simulator(
+        clock=lambda: clocks[-1].now().timestamp(), sleep=lambda _: None, requests_per_second=None
+    ) as simulator:
+        yield simulator, clocks
+
+
+@pytest.fixture
+def bench(bench_asapp: tuple[Simulator, list[FakeClock]], tmp_path: Path) -> Bench:
+    """Give a bench with a clock and a folder of its own, and a simulator that has seen nothing yet."""
+    simulator, clocks = bench_asapp
+    simulator.reset()
+    clocks.append(FakeClock())
+    return Bench(simulator, clocks[-1], tmp_path / "rejects")

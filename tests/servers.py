@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+import requests
+
 
 @dataclass(frozen=True)
 class Received:
@@ -159,3 +161,18 @@ class RawServer:
                 connection.recv(65536)
             else:
                 connection.sendall(self.raw)
+
+
+def retelling(url: str, change: Callable[[Reply], Reply]) -> HttpServer:
+    """Return a server that passes each request on, and the answer back as changed.
+
+    :param url: where to pass it on.
+    """
+
+    def answer(request: Received) -> Reply:
+        told = requests.request(
+            request.method, url + request.path, data=request.body, headers=dict(request.headers), timeout=10
+        )
+        return change(Reply(told.status_code, told.content))
+
+    return HttpServer(answer)

@@ -308,7 +308,7 @@ sent_items = st.lists(
 statuses = st.sampled_from([200, 400])
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(statuses, bodies, sent_items)
 def test_any_answer_gives_each_item_one_verdict(status: int, body: bytes, sent: list[Item]) -> None:
     """Or it is called unreadable, or a refusal of the batch: never anything else."""
@@ -321,7 +321,7 @@ def test_any_answer_gives_each_item_one_verdict(status: int, body: bytes, sent: 
     assert all(verdict.reason for verdict in verdicts if verdict.kind != "accepted")
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(statuses, honest | documents, sent_items)
 def test_nothing_is_accepted_without_its_proof(status: int, value: dict[str, Any], sent: list[Item]) -> None:
     """A 200, a count that agrees, and a blank error under the item's own id; or, where no id helps, all blank."""

@@ -299,7 +299,12 @@ def test_a_409_is_believed_where_all_may_have_been_sent(asapp: Simulator, client
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(drop="after"), Fault(drop="mid-body"), Fault(garbage=True, accept=True), Fault(html=True)], ids=str
+    "fault",
+    [
+        *(Fault(drop="after"), Fault(drop="mid-body"), Fault(garbage=True, accept=True), Fault(html=True)),
+        *(Fault(status=502), Fault(status=504, accept=True)),
+    ],
+    ids=str,
 )
 def test_a_409_is_believed_after_an_unread_answer(asapp: Simulator, client: AsappClient, fault: Fault) -> None:
     """The first request may have been carried out, and then the second one is told so."""

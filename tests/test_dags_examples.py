@@ -1,4 +1,4 @@
-"""The sample DAG and the demo around it: what people copy must work as it stands."""
+"""The sample DAGs and the demo around one of them: what people copy must work as it stands."""
 
 from __future__ import annotations
 
@@ -170,18 +170,21 @@ def bag() -> DagBag:
 
 
 def test_dags_import(bag: DagBag) -> None:
-    """All that Airflow takes for a DAG in the folder imports, and that is the sample alone."""
+    """All that Airflow takes for a DAG in the folder imports, and that is the samples alone."""
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"conversation_metadata"}
+    assert set(bag.dags) == {"conversation_metadata", "replay_rejects"}
 
 
-def test_parsing_is_light() -> None:
-    """Reading the DAG's file loads nothing of what only a running task needs."""
-    code = "import sys, dags_examples.conversation_metadata; print(*sys.modules)"
+@pytest.mark.parametrize("dag_id", ["conversation_metadata", "replay_rejects"])
+def test_parsing_is_light(dag_id: str) -> None:
+    """Reading a DAG's file loads nothing of what only a running task needs."""
+    code = f"import sys, dags_examples.{dag_id}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "airflow_provider_asapp.transfers" in loaded
-    assert not loaded & {f"airflow_provider_asapp.{module}" for module in ("client", "hooks", "schemas", "sql")}
+    assert not loaded & {
+        f"airflow_provider_asapp.{module}" for module in ("client", "files", "hooks", "schemas", "sql")
+    }
 
 
 @pytest.mark.parametrize(
@@ -273,3 +276,31 @@ def test_a_run_without_logical_date_succeeds(run: Callable[[datetime | None], Ru
     undated = run(None)
     assert (undated.state, undated.report["read"]) == ("success", 0)
     assert undated.summary == "0 of 0 conversations are at ASAPP"
+
+
+def mend(reject: dict[str, Any]) -> dict[str, Any]:
+    """Empty the columns of a rejected record that its errors name, as a person would who has no better value."""
+    wrong = {field.casefold() for field in reject["errors"]}
+    record = {name: None if name.replace("_", "").casefold() in wrong else v for name, v in reject["record"].items()}
+    return {**reject, "record": record}
+
+
+def test_mended_rejects_of_a_day_are_replayed(
+    run: Callable[[datetime | None], Run], bag: DagBag, database: Path, tmp_path: Path
+) -> None:
+    """What a day left in its rejects arrives once it is mended, by a run that was given the folder of the copy."""
+    day = run(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(days=1))
+    mended = [mend(reject) for reject in day.rejects if "externalConversationId" not in reject["errors"]]
+    copy = tmp_path / "mended"
+    copy.mkdir()
+    (copy / "mended.jsonl").write_text("".join(json.dumps(reject) + "\n" for reject in mended))
+
+    replay = bag.dags["replay_rejects"].test(run_conf={"folder": copy.as_uri()})
+
+    assert replay.state == "success"
+    report = replay.get_task_instance("replay").xcom_pull("replay")
+    assert (report["read"], report["accepted"], report["rejects"]) == (len(mended), len(mended), None)
+    bad = bad_rows(database, DAY)
+    lost = bad["externalConversationId"]
+    rows = [row for row in rows_of(database, DAY) if row["conversation_key"] in set().union(*bad.values()) - lost]
+    assert sorted(reject["key"] for reject in mended) == sorted(str(row["chat_id"]) for row in rows)

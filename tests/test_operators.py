@@ -280,7 +280,7 @@ def test_options_reach_the_submission(asapp: Simulator, dag: DAG) -> None:
 
 
 def test_rejects(asapp: Simulator, dag: DAG, tmp_path: Path) -> None:
-    """Rejects are JSON lines under the templated folder, dag, run, task and map index: each once, with its reason."""
+    """Rejects are JSON lines under the templated folder, dag, run and task: each once, with its reason."""
     asapp.misbehave(Fault(keys={"c-5"}, item_error="FAIL_BAD_PARAMS: ERROR: not this one"))
     records = [GOOD, bad(), {"externalConversationId": "c-5"}, {"campaign": "spring"}]
     with dag:

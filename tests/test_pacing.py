@@ -159,6 +159,34 @@ def test_a_short_retry_after_replaces_the_wait(clock: FakeClock, pacer: Pacer, a
     assert [wait for wait in clock.waits if wait > 0.1] == [asked, 2.0, asked]
 
 
+def test_no_retry_after_makes_a_spike_look_like_a_spent_quota(clock: FakeClock, pacer: Pacer) -> None:
+    """The last ask comes after a minute, however soon ASAPP asks for it: a spike is over by then."""
+    ask, _ = answers(*[(False, 1.0)] * 3, YES)
+    pacer.pause(1.0, ask)
+    assert [wait for wait in clock.waits if wait > 0.1] == [1.0, 1.0, 1.0, 60.0]
+
+
+def test_after_a_pause_it_begins_again_more_slowly(clock: FakeClock) -> None:
+    """Each pause halves the rate, down to one request a second; without another it is back after some minutes."""
+    pacer = Pacer(100.0, clock)
+
+    def gap() -> float:
+        pacer.turn()
+        before = clock.monotonic()
+        pacer.turn()
+        return clock.monotonic() - before
+
+    gaps = [gap()]
+    for _ in range(9):
+        pacer.pause(None, answers(YES)[0])
+        gaps.append(gap())
+    assert gaps == pytest.approx([0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0, 1.0], rel=0.05)
+    clock.advance(120.0)
+    assert gap() == pytest.approx(0.5, rel=0.05)
+    clock.advance(900.0)
+    assert gap() == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize("when", range(5))
 def test_a_long_retry_after_is_the_time_of_return(clock: FakeClock, pacer: Pacer, when: int) -> None:
     """More than 60 s is no wait for a task: whichever 429 names it, the quota is gone until then."""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from airflow_provider_asapp.answers import ACCEPTED, NO_ANSWER, Verdict, refused_as_a_whole
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.errors import (
     AsappAccessError,
+    AsappError,
     AsappQuotaExhausted,
     AsappSourceError,
     AsappStopped,
@@ -22,89 +29,14 @@ from airflow_provider_asapp.errors import (
 )
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rejects import RejectsFolder
+from airflow_provider_asapp.schemas import ENTITIES
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import Validator, pages_of
-from tests.clocks import FakeClock
-
-BAD_CAMPAIGN = "New York"
-
-
-class MemoryStore(dict[str, Any]):
-    """A task state store that lasts for a test."""
-
-    def set(self, key: str, value: Any) -> None:
-        """Keep what JSON can hold."""
-        self[key] = json.loads(json.dumps(value, allow_nan=False))
-
-    def delete(self, key: str) -> None:
-        """Forget."""
-        self.pop(key, None)
-
-
-@dataclass
-class Bench:
-    """A simulator, a clock that both sides share, and what one task of one run keeps."""
-
-    asapp: Simulator
-    clock: FakeClock
-    folder: Path
-    store: MemoryStore = field(default_factory=MemoryStore)
-    requests_per_second: float = 100.0
-
-    def client(self) -> AsappClient:
-        return AsappClient(
-            "demo-api-id",
-            "demo-api-secret",
-            base_url=self.asapp.url,
-            clock=self.clock,
-            requests_per_second=self.requests_per_second,
-        )
-
-    def submit(
-        self, records: Any, *, entity: str = "conversation", scope: str = "run", **options: Any
-    ) -> dict[str, Any]:
-        source = records if callable(records) else lambda: pages_of(records)
-        with self.client() as client:
-            return submit(
-                source,
-                client=client,
-                validator=Validator(entity, scope=scope),
-                options=Options(**{"batch_size": 10, "max_rejected": None, **options}),
-                rejects=RejectsFolder(self.folder),
-                store=self.store,
-            )
-
-    def rejected(self) -> dict[int, dict[str, Any]]:
-        """Return the rejects by position; a position twice is a failure."""
-        lines = [json.loads(line) for path in sorted(self.folder.glob("*")) for line in path.read_text().splitlines()]
-        assert len({line["position"] for line in lines}) == len(lines), "a rejected record stands there twice"
-        return {line["position"]: line for line in lines}
-
-    def assert_accounted(self, report: dict[str, Any], records: list[dict[str, Any]]) -> None:
-        """Hold report, rejects and the simulator's own ledger together, record by record."""
-        outcomes = ("accepted", "already_persisted", "invalid", "refused")
-        assert report["read"] == len(records) == sum(report[name] for name in outcomes)
-        rejected = self.rejected()
-        assert len(rejected) == report["invalid"] + report["refused"]
-        arrived = {item["externalConversationId"] for item in self.asapp.ledger.accepted("conversation")}
-        expected = {record["externalConversationId"] for at, record in enumerate(records, 1) if at not in rejected}
-        assert arrived == expected
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    clock = FakeClock()
-    with Simulator(clock=lambda: clock.now().timestamp(), sleep=lambda _: None, requests_per_second=None) as asapp:
-        yield Bench(asapp, clock, tmp_path / "rejects")
-
-
-def conversations(count: int, bad: tuple[int, ...] = ()) -> list[dict[str, Any]]:
-    """Return records; those at the positions `bad` break a rule."""
-    return [
-        {"externalConversationId": f"c{at}", **({"campaign": BAD_CAMPAIGN} if at in bad else {})}
-        for at in range(1, count + 1)
-    ]
+from airflow_provider_asapp.validation import Item, Validator, pages_of
+from tests.bench import Bench, assert_sum, conversations
+from tests.loom import FakeAsapp, Loom, MemoryFolder
+from tests.servers import HttpServer, Received, Reply
+from tests.town import TownClock
 
 
 def test_every_record_is_accounted_for(bench: Bench) -> None:
@@ -176,6 +108,57 @@ def test_a_batch_of_passing_errors_is_trouble_at_their_side(bench: Bench) -> Non
         bench.submit(conversations(25))
     assert bench.rejected() == {}
     assert bench.asapp.ledger.counts()["requests"] == 4
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_any_interleaving_gives_each_record_one_outcome(seed: int) -> None:
+    """In whatever order requests arrive and are answered: one outcome each, and later records of a key arrive later."""
+    dice = Random(seed)
+    records = [
+        {
+            "externalConversationId": f"c{dice.randrange(20)}",
+            "lobName": str(at),
+            "campaign": dice.choice(["a"] * 9 + [" "]),
+        }
+        for at in range(dice.randrange(1, 80))
+    ]
+    records[0]["campaign"] = "a"
+    bad = {at for at in range(2, len(records) + 1) if dice.random() < 0.1}
+    # How often each record has to go again.
+    again = {at: dice.choice([0, 0, 0, 0, 1, 2, 3]) for at in range(1, len(records) + 1)}
+
+    def verdict(item: Item) -> Verdict:
+        if item.position in bad:
+            return Verdict("refused", "FAIL_BAD_PARAMS: no")
+        if again[item.position]:
+            again[item.position] -= 1
+            return dice.choice([NO_ANSWER, Verdict("again", "FAIL_STORAGE: busy")])
+        return ACCEPTED
+
+    def judge(items: Sequence[Item]) -> list[Verdict]:
+        if len(items) > 1 and dice.random() < 0.1:
+            raise refused_as_a_whole(422, b"")
+        return [verdict(item) for item in items]
+
+    asapp, folder = FakeAsapp(judge), MemoryFolder()
+    with Loom(dice.randrange):
+        report = submit(
+            lambda: pages_of(records),
+            client=asapp.as_client,
+            validator=Validator("conversation"),
+            options=Options(batch_size=dice.randrange(1, 9), max_in_flight=dice.randrange(1, 6), max_rejected=None),
+            rejects=RejectsFolder(folder),
+        )
+    invalid = {at for at, record in enumerate(records, 1) if record["campaign"] == " "}
+    assert_sum(report, len(records))
+    assert (report["invalid"], report["refused"]) == (len(invalid), len(bad - invalid))
+    assert set(folder.rejected()) == invalid | bad
+    last_arrival = {item.position: place for place, item in enumerate(asapp.arrived)}
+    assert set(last_arrival) == set(range(1, len(records) + 1)) - invalid - bad
+    for key in {item.key for item in asapp.arrived}:
+        places = [last_arrival[at] for at in sorted(last_arrival) if records[at - 1]["externalConversationId"] == key]
+        assert places == sorted(places)
 
 
 @pytest.mark.parametrize("window", [1, 4])
@@ -298,153 +281,150 @@ def test_a_source_that_breaks_off_keeps_what_was_achieved(bench: Bench) -> None:
     assert bench.asapp.ledger.counts()["accepted"] == bench.store["asapp_checkpoint"]["position"] == 30
 
 
-def test_a_retry_goes_on_behind_the_checkpoint(bench: Bench) -> None:
-    """After trouble at ASAPP, the next try sends only what has no outcome, and reports both tries together."""
-    records = conversations(100, bad=(5, 95))
-    bench.asapp.misbehave(Fault(requests={4, 5, 6, 7}, status=503))
-    with pytest.raises(AsappUnavailableError):
+def test_rejects_that_cant_be_written_fail_the_task_and_lose_nothing(bench: Bench) -> None:
+    """What was delivered before is kept for the next try, which has the rejects too."""
+    folder, bench.folder = bench.folder, bench.folder / "file" / "folder"
+    folder.mkdir()
+    (folder / "file").touch()
+    records = conversations(100, bad=(35, 95))
+    with pytest.raises(OSError, match="file"):
         bench.submit(records, max_in_flight=1)
-    report = bench.submit(records, max_in_flight=1)
-    bench.assert_accounted(report, records)
-    assert (report["accepted"], report["invalid"], report["requests"]) == (98, 2, 14)
-    assert bench.asapp.ledger.counts()["repeated_event_ids"] == 0
-    assert "asapp_checkpoint" not in bench.store
+    assert bench.store.position == 30
+    bench.folder = folder
+    (folder / "file").unlink()
+    bench.assert_accounted(bench.submit(records), records)
 
 
-def test_changed_rows_in_the_confirmed_prefix_start_over_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """A source that begins differently is sent from its start, with a word about it; the second time it is an error."""
-    first, second, third = conversations(60), conversations(60), conversations(60)
-    second[3]["campaign"] = "other"
-    third[4]["campaign"] = "other"
-    bench.asapp.misbehave(Fault(requests={4, 5, 6, 7, 11, 12, 13, 14}, status=503))
-    for records in (first, second):
-        with pytest.raises(AsappUnavailableError):
-            bench.submit(records, max_in_flight=1)
-    assert "sending it from the start, once" in caplog.text
-    with pytest.raises(AsappSourceError, match="ORDER BY"):
-        bench.submit(third, max_in_flight=1)
-    assert bench.submit(third, max_in_flight=1)["accepted"] == 60, "a cleared task starts afresh"
-
-
-def test_a_shorter_source_is_noticed(bench: Bench) -> None:
-    """Rows that vanished from the confirmed prefix are a difference too."""
-    bench.asapp.misbehave(Fault(requests={4, 5, 6, 7}, status=503))
-    with pytest.raises(AsappUnavailableError):
-        bench.submit(conversations(60), max_in_flight=1)
-    report = bench.submit(conversations(12))
-    assert (report["read"], report["accepted"]) == (12, 12)
-
-
-@pytest.mark.parametrize("change", ["entity", "scope", "key"])
-def test_another_submission_starts_over(bench: Bench, change: str) -> None:
-    """A checkpoint of another run's content, entity or key is not used."""
-    bench.asapp.misbehave(Fault(requests={3, 4, 5, 6}, status=503))
-    records = [{"externalConversationId": f"c{at}", "externalCustomerId": f"p{at}"} for at in range(50)]
-    with pytest.raises(AsappUnavailableError):
-        bench.submit(records, entity="customer", max_in_flight=1)
-    before = bench.asapp.ledger.counts()["accepted"]
-    if change == "key":
-        bench.asapp.api_id = bench.asapp._service.api_id = "demo-api-id"
-        bench.store["asapp_checkpoint"]["fingerprint"] = "of another key"
-    if change == "entity":
-        report = bench.submit(conversations(50))
-    else:
-        report = bench.submit(records, entity="customer", scope="another run" if change == "scope" else "run")
-    assert report["accepted"] == 50
-    assert bench.asapp.ledger.counts()["accepted"] == before + 50
-
-
-def test_a_cleared_task_sends_again(bench: Bench) -> None:
-    """After a success, and after a failure of the policy, the same task sends everything again."""
-    records = conversations(30, bad=(3,))
-    bench.submit(records)
-    bench.submit(records)
-    for _ in range(2):
-        with pytest.raises(AsappTooManyRejected):
-            bench.submit(records, max_rejected=0)
-    assert bench.asapp.ledger.counts()["accepted"] == 4 * 29
-
-
-def test_store_trouble_never_fails_a_submission(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """With a store that always raises, all arrives; the log says so, and it is not asked for each batch."""
-
-    class Broken(MemoryStore):
-        calls = 0
-
-        def set(self, key: str, value: Any) -> None:
-            Broken.calls += 1
-            raise ConnectionError("no API server")
-
-        get = delete = set  # type: ignore[assignment]
-
-    bench.store = Broken()
-    assert bench.submit(conversations(500))["accepted"] == 500
-    assert "task state store gives trouble" in caplog.text
-    assert Broken.calls <= 3
-
-
-def test_the_checkpoint_is_written_at_most_once_a_second(bench: Bench) -> None:
-    """500 batches at 100 a second take 5 seconds and cost about as many writes."""
-    writes: list[int] = []
-
-    class Counting(MemoryStore):
-        def set(self, key: str, value: Any) -> None:
-            super().set(key, value)
-            writes.append(value["position"])
-
-    bench.store = Counting()
-    bench.submit(conversations(5000))
-    assert 3 <= len(writes) <= 6
-    assert writes == sorted(writes)
+# --- the quota
 
 
 def test_a_spent_quota_ends_with_the_time_of_return(bench: Bench) -> None:
     """After the documented four asks the task ends; the next day's try goes on from the checkpoint."""
-    bench.asapp._service._limits._per_day = 5
     records = conversations(100)
-    with pytest.raises(AsappQuotaExhausted) as caught:
-        bench.submit(records, max_in_flight=1)
-    assert caught.value.resets_at is not None
-    assert caught.value.resets_at.isoformat() == "2026-03-05T00:00:00+00:00"
-    assert bench.asapp.ledger.counts()["requests"] == 5 + 1 + 4
-    bench.clock.advance((caught.value.resets_at - bench.clock.now()).total_seconds())
-    bench.asapp._service._limits._per_day = None
-    report = bench.submit(records)
+    with Simulator(daily_quota=5, clock=lambda: bench.clock.now().timestamp()) as bench.asapp:
+        with pytest.raises(AsappQuotaExhausted) as caught:
+            bench.submit(records, max_in_flight=1)
+        assert caught.value.resets_at == datetime(2026, 3, 5, tzinfo=UTC)
+        assert bench.asapp.ledger.counts()["requests"] == 5 + 1 + 4
+        bench.clock.advance((caught.value.resets_at - bench.clock.now()).total_seconds())
+        report = bench.submit(records)
     bench.assert_accounted(report, records)
     assert bench.asapp.ledger.counts()["repeated_event_ids"] == 0
 
 
-def test_a_stop_ends_soon_and_leaves_a_checkpoint(bench: Bench) -> None:
-    """Stopped from another thread while ASAPP hangs, it ends, leaves no thread, and a retry completes it."""
-    hanging = threading.Event()
-    release = threading.Event()
+@pytest.mark.parametrize("window", [1, 4, 8])
+def test_a_spent_quota_is_asked_four_times_whatever_the_window(bench: Bench, window: int) -> None:
+    """All that are under way meet the 429 together; then one request asks, four times, and no other is made."""
+    together = threading.Barrier(window)
+    numbers = count(1)
+
+    def answer(request: Received) -> Reply:
+        number = next(numbers)
+        if number == 1:
+            results = [{"eventId": item["eventId"], "error": ""} for item in json.loads(request.body)["items"]]
+            return Reply(200, json.dumps({"errorCount": 0, "results": results}).encode())
+        if number <= 1 + window:
+            together.wait(10)
+        return Reply(429)
+
+    with HttpServer(answer) as server:
+        bench.url = server.url
+        with pytest.raises(AsappQuotaExhausted):
+            bench.submit(conversations(500), max_in_flight=window)
+    assert len(server.received) == 1 + window + 4
+    assert bench.store.position == 10
+
+
+@pytest.mark.parametrize(("limit", "latency"), [(20, 0.05), (100, 0.0)])
+def test_twenty_clients_at_the_limit_do_not_take_it_for_the_quota(limit: int, latency: float) -> None:
+    """Each as fast as all may be together: everything is delivered, and few requests go to waste."""
+    clients, requests = 20, 40
+    item = Item(1, "c", "c", "e", b'{"externalConversationId":"c"}', {})
+    clock = TownClock(clients)
+    failures: list[Exception] = []
+
+    def work(number: int, url: str) -> None:
+        try:
+            with AsappClient(
+                "demo-api-id", "demo-api-secret", base_url=url, clock=clock, requests_per_second=limit
+            ) as one:
+                clock.sleep(Random(number).random())
+                for _ in range(requests):
+                    one.send(ENTITIES["conversation"], [item])
+        except AsappError as error:
+            failures.append(error)
+        finally:
+            clock.leave()
+
+    with Simulator(
+        requests_per_second=limit, latency=latency, clock=lambda: clock.now().timestamp(), sleep=clock.sleep
+    ) as asapp:
+        threads = [threading.Thread(target=work, args=(number, asapp.url)) for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        statuses = Counter(request.status for request in asapp.ledger.requests)
+    assert failures == []
+    assert statuses[200] == clients * requests
+    assert statuses[429] < 0.25 * clients * requests
+
+
+# --- a stop
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give what is under way at a stop no more than a moment."""
+    monkeypatch.setattr("airflow_provider_asapp.submission.STOP_POLL", 0.02)
+    monkeypatch.setattr("airflow_provider_asapp.submission.STOP_GRACE", 0.04)
+
+
+class Timeout(BaseException):
+    """As Airflow's ``execution_timeout``: raised in the midst of anything, and no Exception."""
+
+
+def interrupt(*_: object) -> None:
+    raise Timeout
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("way", ["stop", "signal"])
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_stop_ends_soon_and_leaves_a_checkpoint(bench: Bench, way: str, window: int) -> None:
+    """While ASAPP hangs it ends all the same, leaves no thread, and a retry completes it."""
+    hanging, release = threading.Event(), threading.Event()
+    records = conversations(100)
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")}
+    old = signal.signal(signal.SIGUSR1, interrupt)
 
     def sleep(_: float) -> None:
         hanging.set()
         release.wait(30)
 
-    bench.asapp._service._sleep = sleep
-    bench.asapp.misbehave(Fault(requests={3}, delay=30))
-    client = bench.client()
-
-    def stop() -> None:
+    def end(client: AsappClient) -> None:
         hanging.wait(30)
-        client.stop()
+        if way == "stop":
+            client.stop()
+        else:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
-    stopper = threading.Thread(target=stop)
-    stopper.start()
-    before = set(threading.enumerate())
-    records = conversations(100)
-    with client, pytest.raises(AsappStopped):
-        submit(
-            lambda: pages_of(records),
-            client=client,
-            validator=Validator("conversation", scope="run"),
-            options=Options(batch_size=10, max_in_flight=1),
-            store=bench.store,
-        )
-    stopper.join()
-    assert {t for t in threading.enumerate() if t.name.startswith("ThreadPool")} <= before
-    assert bench.store["asapp_checkpoint"]["position"] == 20
-    release.set()
-    bench.assert_accounted(bench.submit(records), records)
+    with Simulator(sleep=sleep, requests_per_second=None) as bench.asapp:
+        bench.asapp.misbehave(Fault(keys={"c21"}, delay=30, times=1))
+        with bench.client() as client:
+            ending = threading.Thread(target=end, args=(client,))
+            ending.start()
+            with pytest.raises(AsappStopped if way == "stop" else Timeout):
+                submit(
+                    lambda: pages_of(records),
+                    client=client,
+                    validator=Validator("conversation", scope="run"),
+                    options=Options(batch_size=10, max_in_flight=window),
+                    store=bench.store,
+                )
+            ending.join()
+        signal.signal(signal.SIGUSR1, old)
+        assert {thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")} <= before
+        assert bench.store.position == 20
+        release.set()
+        bench.assert_accounted(bench.submit(records), records)

@@ -29,7 +29,7 @@ h2 small, .soft { color: var(--soft); font-weight: normal; }
 .card, .table { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; }
 .card { padding: .8rem 1rem; }
 .card b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.card.bad b, .bad { color: var(--bad); }
+.card.bad b, span.bad { color: var(--bad); }
 .card.good b { color: var(--good); }
 .notice { margin-top: .8rem; padding: .6rem 1rem; background: #fffaeb; border: 1px solid #fedf89; border-radius: 8px; }
 .table { overflow-x: auto; }

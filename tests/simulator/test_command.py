@@ -26,8 +26,13 @@ MANY = "/metadata-ingestion/v1/many-convo-metadata"
 @contextmanager
 def running(*options: str, end: signal.Signals = signal.SIGTERM):
     """Run the command on a free port; gives the process and the connection that it tells people to copy."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
-        [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=buffered,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -72,8 +77,8 @@ def test_its_output_has_one_line_for_each_request():
 def test_the_options_do_what_they_say():
     """Limits, body length and faults can be given on the command line."""
     options = ["--fault", '{"requests": [1], "status": 503}', "--fault", '{"requests": [2], "status": 409}']
-    limits = ["--daily-quota", "3", "--max-body-bytes", "200", "--latency", "0.001"]
-    with running(*options, *limits) as (_, connection, _):
+    limits = ["--daily-quota", "3", "--max-body-bytes", "200", "--latency", "0.02"]
+    with running(*options, *limits) as (process, connection, _):
         with requests.Session() as session:
             session.headers.update(keys(connection))
             counts = [1, 1, 100, 1]
@@ -82,6 +87,15 @@ def test_the_options_do_what_they_say():
                 for count in counts
             ]
         assert statuses == [503, 409, 413, 429]
+        assert int(process.stdout.readline().split()[-2]) >= 20
+
+
+def test_the_spike_limit_can_be_set():
+    """With one request a second the second one comes too early, unless it took its time."""
+    with running("--requests-per-second", "1") as (_, connection, _), requests.Session() as session:
+        session.headers.update(keys(connection))
+        url = connection["host"] + MANY
+        assert 429 in [session.post(url, json={"items": [{}]}, timeout=10).status_code for _ in range(20)]
 
 
 def test_a_port_in_use_is_one_sentence(capsys):
@@ -94,10 +108,9 @@ def test_a_port_in_use_is_one_sentence(capsys):
 
 def test_the_signals_work_again_afterwards():
     """As a function it leaves the signals as it found them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         main(["--port", str(taken.getsockname()[1])])
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM}
 
 
 @pytest.mark.parametrize(

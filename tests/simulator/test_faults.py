@@ -20,9 +20,16 @@ KEYS = ("a", "b", ("c", "d"), None)
 @given(share=st.floats(0, 1), seed=st.integers(), number=st.integers(1))
 def test_the_same_seed_strikes_the_same_places(share, seed, number):
     """Chances hang on seed and request number only, so a failing run can be repeated."""
-    fault = Fault(share=share, seed=seed, item_error="FAIL_TIMEOUT")
-    assert fault.strikes(number, KEYS) == fault.strikes(number, KEYS)
+    fault, twin = (Fault(share=share, seed=seed, item_error="FAIL_TIMEOUT") for _ in range(2))
+    assert fault.strikes(number, KEYS) == twin.strikes(number, KEYS)
     assert set(fault.strikes(number, KEYS)) <= set(range(len(KEYS)))
+
+
+def test_another_seed_or_request_strikes_elsewhere():
+    """Neither two requests nor two seeds share their chances."""
+    keys = ["a"] * 100
+    struck = [Fault(share=0.5, seed=seed, item_error="x").strikes(number, keys) for seed in (0, 1) for number in (1, 2)]
+    assert len(set(map(tuple, struck))) == 4
 
 
 def test_a_share_is_about_that_share():

@@ -54,6 +54,9 @@ def test_an_outage_can_end():
         assert asapp.url == url
         assert client.many({"externalConversationId": "new"}).status_code == 200
         assert list(asapp.ledger.held("conversation")) == ["c0", "c1", "new"]
+        asapp.misbehave(Fault(delay=0.02))
+        client.many(*conversations(1))
+        assert asapp.ledger.requests[-1].milliseconds >= 20
 
 
 def test_stopping_twice_is_no_harm():
@@ -72,11 +75,22 @@ def test_a_port_in_use_is_an_error(asapp):
     assert requests.get(asapp.url, timeout=10).status_code == 200
 
 
-def test_a_connection_is_kept_alive(asapp, client, monkeypatch):
+@pytest.fixture
+def opened(monkeypatch) -> list[object]:
+    """The addresses of the connections opened so far."""
+    opened: list[object] = []
+    connect = socket.socket.connect
+
+    def noted(own, address):
+        opened.append(address)
+        return connect(own, address)
+
+    monkeypatch.setattr(socket.socket, "connect", noted)
+    return opened
+
+
+def test_a_connection_is_kept_alive(asapp, client, opened):
     """Requests follow each other on one connection, also after refusals of every kind."""
-    opened = []
-    real = socket.socket.connect
-    monkeypatch.setattr(socket.socket, "connect", lambda own, to: (opened.append(to), real(own, to))[1])
     client.many(*conversations(2))
     client.many({})
     client.call("POST", "/nowhere", data=b"x" * 100)
@@ -87,7 +101,14 @@ def test_a_connection_is_kept_alive(asapp, client, monkeypatch):
     assert len(opened) == 1
 
 
-def test_a_body_that_is_too_long():
+def test_the_answer_to_head_has_no_body(asapp):
+    """A body that nobody expects would be taken for the next answer."""
+    answer = raw(asapp, f"HEAD {MANY} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_body_that_is_too_long(opened):
     """Longer bodies are refused with 413 after they have been taken off the connection, which stays usable."""
     with Simulator(max_body_bytes=10_000) as asapp, requests.Session() as session:
         client = Client(asapp, session)
@@ -97,6 +118,7 @@ def test_a_body_that_is_too_long():
         assert client.many(*conversations(1000)).status_code == 413
         assert [request.status for request in asapp.ledger.requests] == [413, 200, 413]
         assert asapp.ledger.counts()["items"] == 100
+        assert len(opened) == 1
 
 
 def test_exactly_the_limit_is_taken():
@@ -112,7 +134,14 @@ def test_exactly_the_limit_is_taken():
 
 
 @pytest.mark.parametrize(
-    "length", ["", "Transfer-Encoding: chunked\r\n", "Content-Length: -1\r\n", "Content-Length: x\r\n"]
+    "length",
+    [
+        "",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: x\r\n",
+    ],
 )
 def test_a_length_is_required(asapp, length):
     """Without a plain length the request is refused with 411 and the connection closed."""

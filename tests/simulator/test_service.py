@@ -275,6 +275,14 @@ def test_a_request_is_entered_without_secrets(asapp, client):
     assert "c2VjcmV0" not in str(request.headers)
 
 
+def test_reset_gives_the_limits_back():
+    """After a reset neither the second nor the day has been used."""
+    simulator = limited([0.0], requests_per_second=1, daily_quota=1)
+    assert codes(simulator, 2) == ["ok", "429-01"]
+    simulator.reset()
+    assert codes(simulator, 2) == ["ok", "429-01"]
+
+
 def test_reset_begins_anew(asapp, client):
     """After a reset nothing is held, no fault is in force, and all is healthy."""
     asapp.misbehave(Fault(requests=range(2, 9), status=503))
