@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_asapp.answers import Verdict, leading_code
 from airflow_provider_asapp.pacing import Clock
+from airflow_provider_asapp.policy import Options, requests_for
 from airflow_provider_asapp.rejects import Rejection, RejectsFolder
 from airflow_provider_asapp.validation import Item
 
@@ -194,3 +196,25 @@ def _loggable(rejection: Rejection) -> Any:
     for name, rules in rejection.errors.items():
         for rule in rules:
             yield name, leading_code(rule) if rejection.stage == "refused" else rule
+
+
+def plan(options: Options, expected: int | None) -> str:
+    """Return in words what a submission is about to cost."""
+    if expected is None:
+        return f"Rows unknown until the end: one request for each {options.batch_size} valid records."
+    requests = requests_for(expected, options.batch_size)
+    return f"Records: {expected}. Requests: {requests} of up to {options.batch_size} items, if all are valid."
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """Return the report as one line for a person."""
+    if not report["read"]:
+        return f"The source holds no {report['entity']}: nothing to send."
+    return counts_of(report)
+
+
+def counts_of(report: Mapping[str, Any]) -> str:
+    """Return the report's numbers in words."""
+    text = "Records accounted for: {read} ({accepted} accepted, {already_persisted} already persisted, "
+    text += "{invalid} invalid, {refused} refused). Requests: {requests}."
+    return text.format(**report)

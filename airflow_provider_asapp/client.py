@@ -184,7 +184,8 @@ class AsappClient:
         }.get(answer.status, "not a documented answer of this service. Is the host right?")
 
     def _unavailable(self, trouble: Trouble) -> AsappUnavailableError:
-        text = f"{self.domain} gave no usable answer: {trouble}."
+        reason = str(trouble)
+        text = f"{self.domain} gave no usable answer: {reason}" + ("" if reason.endswith("?") else ".")
         code, request_id = trouble.details.get("code"), trouble.details.get("request_id")
         return AsappUnavailableError(text + _support(code, request_id), **trouble.details)  # type: ignore[arg-type]
 

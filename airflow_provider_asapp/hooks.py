@@ -6,7 +6,6 @@ import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -14,11 +13,11 @@ from airflow.providers.common.compat.sdk import (
     BaseHook,
     ObjectStoragePath,
     get_current_context,
-    mask_secret,
 )
 
 from airflow_provider_asapp.checkpoint import Store
-from airflow_provider_asapp.client import PRODUCTION, SANDBOX, AsappClient
+from airflow_provider_asapp.client import AsappClient
+from airflow_provider_asapp.connections import CONN_TYPE, client_of, environment
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappError, AsappSourceError
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
@@ -27,13 +26,9 @@ from airflow_provider_asapp.submission import submit
 from airflow_provider_asapp.validation import NO_RUN, Page, Source, Unknown, Validator, pages_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection, Context
+    from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
-
-TRUE = {"true", "t", "yes", "y", "on", "1"}
-FALSE = {"false", "f", "no", "n", "off", "0"}
-ENVIRONMENTS = {urlsplit(SANDBOX).hostname: "ASAPP's sandbox", urlsplit(PRODUCTION).hostname: "ASAPP's production"}
 
 
 class AsappHook(BaseHook):
@@ -46,7 +41,7 @@ class AsappHook(BaseHook):
 
     conn_name_attr = "asapp_conn_id"
     default_conn_name = "asapp_default"
-    conn_type = "asapp"
+    conn_type = CONN_TYPE
     hook_name = "ASAPP"
 
     def __init__(self, asapp_conn_id: str = default_conn_name, **kwargs: Any) -> None:
@@ -194,89 +189,6 @@ class Run(NamedTuple):
 def rejects_folder(rejects_path: str, run: Run | None) -> str:
     """Return the folder that belongs to one task of one run, outside of a run the path itself."""
     return "/".join([rejects_path.rstrip("/"), *(run.parts if run else ())])
-
-
-def environment(client: AsappClient) -> str:
-    """Return in words where a client's requests go."""
-    return f"{ENVIRONMENTS.get(urlsplit(client.base_url).hostname, 'another ASAPP')} ({client.domain})"
-
-
-def client_of(connection: Connection) -> AsappClient:
-    """Return the client that a connection describes; from here on Airflow masks its keys in logs.
-
-    :raises AsappConfigurationError: it is of another type, or a value in it is missing or wrong.
-    """
-    if connection.conn_type != AsappHook.conn_type:
-        raise AsappConfigurationError(
-            f"The connection {connection.conn_id} is of type {connection.conn_type}: it must be of type asapp."
-        )
-    for secret in (connection.login, connection.password):
-        if secret:
-            mask_secret(secret)
-    extra = Extras(connection.extra_dejson)
-    return AsappClient(
-        connection.login or "",
-        connection.password or "",
-        base_url=url_of(connection.host, connection.port),
-        timeout=extra.number("timeout", 60.0),
-        requests_per_second=extra.number("requests_per_second", 100.0),
-        ca_bundle=extra.text("ca_bundle"),
-        allow_plain_http=extra.flag("allow_plain_http"),
-    )
-
-
-def url_of(host: str | None, port: int | None) -> str:
-    """Return the URL that the connection's host and port mean: without a scheme HTTPS, empty the sandbox."""
-    host = (host or "").strip()
-    if not host:
-        return SANDBOX
-    url = (host if "://" in host else f"https://{host}").rstrip("/")
-    standard = {"https": 443, "http": 80}.get(url.partition("://")[0])
-    has_port = url.rpartition(":")[2].isdecimal()
-    return url if port is None or port == standard or has_port else f"{url}:{port}"
-
-
-class Extras:
-    """Reads a connection's extras, which arrive as real types, text, null or ``''``, as form and API made them."""
-
-    def __init__(self, values: Any) -> None:
-        if not isinstance(values, Mapping):
-            raise AsappConfigurationError("The connection's extras must be a JSON object.")
-        self._values = values
-
-    def _get(self, name: str) -> Any:
-        # Airflow 2.11's test button sends the form's own copies.
-        given = (self._values.get(key) for key in (name, f"extra__asapp__{name}"))
-        return next((value for value in given if value not in (None, "")), None)
-
-    def text(self, name: str) -> str | None:
-        """Return a text, None if it is not set."""
-        value = self._get(name)
-        return None if value is None else str(value)
-
-    def number(self, name: str, default: float) -> float:
-        """Return a number greater than 0.
-
-        :raises AsappConfigurationError: it is none.
-        """
-        value = self._get(name)
-        try:
-            number = default if value is None else float(value)
-        except (TypeError, ValueError):
-            number = 0.0
-        if isinstance(value, bool) or not 0 < number < float("inf"):
-            raise AsappConfigurationError(f"The connection's extra {name} must be a number greater than 0.")
-        return number
-
-    def flag(self, name: str) -> bool:
-        """Return a yes or no; not set is no.
-
-        :raises AsappConfigurationError: it is neither.
-        """
-        text = str(self._get(name) or False).strip().lower()
-        if text not in TRUE | FALSE:
-            raise AsappConfigurationError(f"The connection's extra {name} must be true or false.")
-        return text in TRUE
 
 
 def source_of(records: Any) -> Source:

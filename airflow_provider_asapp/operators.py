@@ -6,6 +6,7 @@ Airflow imports this module whenever it parses a DAG: the hook and the core are 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -129,13 +130,14 @@ class AsappSubmitOperator(BaseOperator):
         """
         from airflow_provider_asapp.stores import store_of
 
-        store = store_of(context)
+        # A rehearsal keeps no checkpoint.
+        store = None if self.validate_only else store_of(context)
         try:
             return self._judged(self._submit(context, store))
         except (AsappFatalError, AsappRejectedError) as error:
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from None
         except AsappQuotaExhausted as quota:
-            if not self.deferrable or quota.resets_at is None:
+            if not self.deferrable or quota.resets_at is None or store is None:
                 raise
             store.keep_over_deferral()
             self._defer_until(quota.resets_at)
@@ -144,7 +146,7 @@ class AsappSubmitOperator(BaseOperator):
         """Go on from the checkpoint, after the quota's return."""
         return self.execute(context)
 
-    def _submit(self, context: Context, store: Store) -> dict[str, Any]:
+    def _submit(self, context: Context, store: Store | None) -> dict[str, Any]:
         from airflow_provider_asapp.hooks import AsappHook, Run
 
         self._hook = AsappHook(self.asapp_conn_id)
@@ -172,18 +174,19 @@ class AsappSubmitOperator(BaseOperator):
         raise AirflowSkipException(text) if self.on_empty == "skip" else AirflowFailException(text)
 
     def _defer_until(self, resets_at: datetime) -> NoReturn:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+        from airflow_provider_asapp.compat import date_time_trigger
 
         # Not all tasks of all companies in the same second.
         moment = resets_at + timedelta(seconds=random.uniform(0, JITTER))  # noqa: S311 - no secret
         self.log.info("ASAPP's quota for the day is used up: deferred until %s.", moment.isoformat(timespec="seconds"))
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        self.defer(trigger=date_time_trigger()(moment=moment), method_name="resume")
         raise AssertionError("defer() raises")
 
     def on_kill(self) -> None:
         """End all waits and start no new request."""
         if self._hook:
-            self._hook.stop()
+            # From a thread: Airflow calls this in a signal handler, which may have interrupted the very lock it needs.
+            threading.Thread(target=self._hook.stop, daemon=True).start()
 
 
 class AsappMetadataOperator(AsappSubmitOperator):

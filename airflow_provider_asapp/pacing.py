@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -115,7 +116,7 @@ class Pacer:
         self.wait(start - now)
 
     def _gap_at(self, now: float) -> float:
-        return max(self._gap, self._slow_gap * 0.5 ** ((now - self._slowed_at) / RECOVERY))
+        return max(self._gap, self._slow_gap * math.pow(0.5, (now - self._slowed_at) / RECOVERY))
 
     def _slow_down(self) -> None:
         with self._state:
@@ -148,6 +149,8 @@ class Pacer:
             # The last pause is the one that outlasts any spike: a Retry-After of a second must not shorten it.
             seconds = pause if asked is None or pause == LONGEST_WAIT else asked
             log.info("ASAPP answered 429: all requests pause for %g s, then one asks again.", seconds)
+            if pause == LONGEST_WAIT:
+                log.warning("Still 429 after the short waits: this may be the end of the day's quota.")
             self.wait(seconds)
             self._take_slot()
             through, asked = ask()

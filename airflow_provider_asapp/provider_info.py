@@ -59,7 +59,12 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "ASAPP", "external-doc-url": "https://docs.asapp.com", "tags": ["service"]}
         ],
         "hooks": [{"integration-name": "ASAPP", "python-modules": ["airflow_provider_asapp.hooks"]}],
-        "operators": [{"integration-name": "ASAPP", "python-modules": ["airflow_provider_asapp.operators"]}],
+        "operators": [
+            {
+                "integration-name": "ASAPP",
+                "python-modules": ["airflow_provider_asapp.operators", "airflow_provider_asapp.transfers"],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "asapp",

@@ -65,7 +65,7 @@ def _report(
 def _judged(report: dict[str, Any], options: Options, ledger: Ledger) -> dict[str, Any]:
     """Return the report if the limits allow what it says."""
     ledger.say_end()
-    log.info("{read} records read: {valid} valid, {invalid} invalid; nothing was sent.".format(**report))
+    log.info("Records read: {read} ({valid} valid, {invalid} invalid). Nothing was sent.".format(**report))
     if hopeless_source(read=report["read"], valid=report["valid"]):
         raise AsappTooManyRejected(
             f"The first {report['read']} records are all invalid: this is a wrong mapping rather than bad rows.",

@@ -6,18 +6,18 @@ One thread reads, validates and accounts; the others do nothing but wait for ASA
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Any
 
-from airflow_provider_asapp.accounting import Ledger
+from airflow_provider_asapp.accounting import Ledger, counts_of, plan, summary
 from airflow_provider_asapp.answers import DELIVERED, Verdict
 from airflow_provider_asapp.checkpoint import Checkpoint, State, Store
 from airflow_provider_asapp.client import WAITS, AsappClient
 from airflow_provider_asapp.errors import AsappError, AsappTooManyRejected, AsappUnavailableError
 from airflow_provider_asapp.isolation import Bounds, Delivery, Isolation, NothingAcceptable
-from airflow_provider_asapp.policy import Options, limit_exceeded, requests_for
+from airflow_provider_asapp.policy import Options, limit_exceeded
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.resume import Resume
 from airflow_provider_asapp.validation import Source, Validator
@@ -89,6 +89,7 @@ class Submission:
         self._ledger = Ledger(validator.entity.name, rejects, client.clock)
         self._in_flight: dict[Future[Delivery], Batch] = {}
         self._first_taken = False
+        self._noted = False
         self._requests_before = client.requests
 
     def run(self, source: Source) -> dict[str, Any]:
@@ -111,7 +112,8 @@ class Submission:
             self._ledger.confirm()
         finally:
             self._checkpoint.save(self._state())
-            log.warning("Not finished. %s", counts_of(self._report()))
+            if self._window.read:
+                log.warning("Not finished. %s", counts_of(self._report()))
 
     def _start(self, resume: Resume, source: Source) -> None:
         """Open the source behind what an earlier try confirmed."""
@@ -144,6 +146,7 @@ class Submission:
         while True:
             batch = self._window.next_batch(self._in_flight.values()) if self._may_send() else None
             if batch:
+                self._note_first_batch()
                 self._in_flight[pool.submit(self._send, batch)] = batch
             elif self._in_flight:
                 self._collect(self._next_answers())
@@ -151,6 +154,12 @@ class Submission:
                 return
             else:
                 self._client.wait(self._window.due_in)
+
+    def _note_first_batch(self) -> None:
+        """Write down that something is being sent: killed before anything is confirmed, the next try must know."""
+        if not self._noted:
+            self._noted = True
+            self._checkpoint.save(self._state())
 
     def _may_send(self) -> bool:
         if self._first_taken:
@@ -309,25 +318,3 @@ class Submission:
             "requests": self._requests(),
             "rejects": str(self._rejects.folder) if self._rejects and counts.rejected else None,
         }
-
-
-def plan(options: Options, expected: int | None) -> str:
-    """Return in words what a submission is about to cost."""
-    if expected is None:
-        return f"Rows unknown until the end: one request for each {options.batch_size} valid records."
-    requests = requests_for(expected, options.batch_size)
-    return f"{expected} records: {requests} requests of up to {options.batch_size} if all are valid."
-
-
-def summary(report: Mapping[str, Any]) -> str:
-    """Return the report as one line for a person."""
-    if not report["read"]:
-        return f"The source holds no {report['entity']}: nothing to send."
-    return counts_of(report)
-
-
-def counts_of(report: Mapping[str, Any]) -> str:
-    """Return the report's numbers in words."""
-    text = "{read} records accounted for: {accepted} accepted, {already_persisted} already persisted, "
-    text += "{invalid} invalid, {refused} refused, in {requests} requests."
-    return text.format(**report)

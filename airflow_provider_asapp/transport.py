@@ -251,6 +251,10 @@ class Transport:
             return AsappConfigurationError(
                 f"The certificate of {self.domain} is not trusted: name your own authority in the extra ca_bundle."
             )
+        if isinstance(error, requests.exceptions.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+            return AsappConfigurationError(
+                f"{self.domain} does not speak HTTPS. For a simulator on this machine write its host with http://."
+            )
         if isinstance(error, requests.exceptions.ProxyError):
             return Trouble("the proxy named in the environment can't be reached or refuses", unread=False)
         if isinstance(error, requests.ConnectTimeout):

@@ -143,7 +143,7 @@ class Validator:
         if problems:
             raise AsappSourceError(
                 f"The source does not fit the entity {self.entity.name}; nothing was sent. "
-                f"{'; '.join(problems)}. Rename it in the query, or use field_map; "
+                f"{'; '.join(problems)} - rename it in the query, or use field_map; "
                 "unknown='exclude' leaves columns out, unknown='attributes' sends them as name/value pairs."
             )
 

@@ -50,11 +50,12 @@ class Bench:
     requests_per_second: float = 100.0
     url: str = ""
     api_id: str = "demo-api-id"
+    api_secret: str = "demo-api-secret"
 
     def client(self) -> AsappClient:
         return AsappClient(
             self.api_id,
-            "demo-api-secret",
+            self.api_secret,
             base_url=self.url or self.asapp.url,
             clock=self.clock,
             requests_per_second=self.requests_per_second,

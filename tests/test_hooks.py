@@ -90,7 +90,7 @@ def test_host_becomes_url(connect_asapp: Connect, parts: dict[str, Any], url: st
 )
 def test_uri_becomes_url(connect: Connect, mocker: MockerFixture, uri: str, url: str) -> None:
     """A connection written as a URI says the same as one written as JSON."""
-    made = mocker.patch("airflow_provider_asapp.hooks.AsappClient", wraps=AsappClient)
+    made = mocker.patch("airflow_provider_asapp.connections.AsappClient", wraps=AsappClient)
     connect("asapp_default", uri)
     assert AsappHook().get_conn().base_url == url
     assert made.call_args.args == ("id-of-a-test", "secret-of-a-test")
@@ -123,7 +123,7 @@ def test_extras_in_any_form(
     connect_asapp: Connect, mocker: MockerFixture, extra: dict[str, Any], differs: dict[str, Any]
 ) -> None:
     """Extras mean the same as real types, as text and as the form's copies; null and empty are not set."""
-    made = mocker.patch("airflow_provider_asapp.hooks.AsappClient", wraps=AsappClient)
+    made = mocker.patch("airflow_provider_asapp.connections.AsappClient", wraps=AsappClient)
     connect_asapp(extra=extra)
     AsappHook().get_conn()
     assert {name: made.call_args.kwargs[name] for name in DEFAULTS} == DEFAULTS | differs
@@ -131,7 +131,7 @@ def test_extras_in_any_form(
 
 def test_extras_of_a_uri(connect: Connect, mocker: MockerFixture) -> None:
     """The query of a URI is read as extras."""
-    made = mocker.patch("airflow_provider_asapp.hooks.AsappClient", wraps=AsappClient)
+    made = mocker.patch("airflow_provider_asapp.connections.AsappClient", wraps=AsappClient)
     connect("asapp_default", "asapp://id-of-a-test:secret-of-a-test@asapp.example/?timeout=10&allow_plain_http=false")
     AsappHook().get_conn()
     assert made.call_args.kwargs["timeout"] == 10.0
@@ -193,10 +193,10 @@ def test_plain_http_where_allowed(connect_asapp: Connect) -> None:
 @pytest.mark.parametrize(
     ("host", "says"),
     [
-        ("", "ASAPP's sandbox (api.sandbox.asapp.com)"),
-        ("api.asapp.com", "ASAPP's production (api.asapp.com)"),
+        ("", "api.sandbox.asapp.com (ASAPP's sandbox)"),
+        ("api.asapp.com", "api.asapp.com (ASAPP's production)"),
         ("API.asapp.com:443", "ASAPP's production"),
-        ("asapp.example:8443", "another ASAPP (asapp.example:8443)"),
+        ("asapp.example:8443", "asapp.example:8443 (neither ASAPP's sandbox nor its production)"),
     ],
 )
 def test_environment_is_logged(connect_asapp: Connect, caplog: pytest.LogCaptureFixture, host: str, says: str) -> None:
@@ -350,7 +350,7 @@ def test_connection_is_well(asapp: Simulator) -> None:
     """With the right keys the test succeeds and says where it asked."""
     assert AsappHook().test_connection() == (
         True,
-        f"another ASAPP ({asapp.url.removeprefix('http://')}) is healthy and accepts these keys.",
+        f"{asapp.url[7:]} (neither ASAPP's sandbox nor its production) is healthy and accepts these keys.",
     )
 
 

@@ -33,7 +33,7 @@ from airflow_provider_asapp.schemas import ENTITIES
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.submission import submit
 from airflow_provider_asapp.validation import Item, Validator, pages_of
-from tests.bench import Bench, assert_sum, conversations
+from tests.bench import Bench, MemoryStore, assert_sum, conversations
 from tests.loom import FakeAsapp, Loom, MemoryFolder
 from tests.servers import HttpServer, Received, Reply
 from tests.town import TownClock
@@ -281,6 +281,27 @@ def test_a_source_that_breaks_off_keeps_what_was_achieved(bench: Bench) -> None:
     assert bench.asapp.ledger.counts()["accepted"] == bench.store["asapp_checkpoint"]["position"] == 30
 
 
+def test_a_kill_before_the_first_answer_is_known_to_the_next_try(bench: Bench) -> None:
+    """Killed while the first batch was under way, the next try believes a 409 on it, and refuses nothing."""
+    left: list[MemoryStore] = []
+    bench.asapp.misbehave(Fault(requests={1}, drop="after"))
+    records = conversations(25)
+
+    def pages() -> Iterator[Any]:
+        for page in pages_of(records, size=10):
+            yield page
+            # What a `kill -9` leaves: the first batch is at ASAPP, and nobody was told so.
+            left.append(MemoryStore(bench.store))
+
+    bench.submit(pages)
+    bench.store = left[0]
+    assert (bench.store.position, bench.store["asapp_checkpoint"]["sent"]) == (0, 10)
+    bench.asapp.misbehave(Fault(times=1, status=409))
+    report = bench.submit(records)
+    assert_sum(report, 25)
+    assert (report["already_persisted"], report["refused"]) == (10, 0)
+
+
 def test_rejects_that_cant_be_written_fail_the_task_and_lose_nothing(bench: Bench) -> None:
     """What was delivered before is kept for the next try, which has the rejects too."""
     folder, bench.folder = bench.folder, bench.folder / "file" / "folder"
@@ -425,6 +446,7 @@ def test_a_stop_ends_soon_and_leaves_a_checkpoint(bench: Bench, way: str, window
             ending.join()
         signal.signal(signal.SIGUSR1, old)
         assert {thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")} <= before
-        assert bench.store.position == 20
+        # With several under way, the batch before the one that hangs may not have been sent yet.
+        assert bench.store.position in ((20,) if window == 1 else (10, 20))
         release.set()
         bench.assert_accounted(bench.submit(records), records)

@@ -211,13 +211,14 @@ def test_a_certificate_of_another_name_is_refused(authority: trustme.CA, ca_bund
     assert server.received == []
 
 
-def test_https_to_a_plain_server_is_trouble(ca_bundle: str) -> None:
+def test_https_to_a_plain_server_names_the_cause(ca_bundle: str) -> None:
     """It is never tried in plain text instead."""
     with (
         HttpServer(ok) as server,
         transport_to(server.url.replace("http", "https"), verify=ca_bundle, timeout=1) as transport,
+        pytest.raises(AsappConfigurationError, match="does not speak HTTPS"),
     ):
-        assert isinstance(failure(transport), Trouble)
+        transport.exchange("POST", "/", b"{}", now=START)
     assert server.received == []
 
 

@@ -82,6 +82,7 @@ def run_and_tell(asapp: LocalAsapp) -> int:
     if problems:
         return 1
     print("\nThe warehouse, the report, the rejects and the simulator's own count agree.")
+    print(NEXT)
     return 0
 
 
@@ -108,7 +109,6 @@ def tell(report: Mapping[str, Any], asapp: LocalAsapp) -> None:
     show(f"The report: what became of the conversations of {DAY}", telling.of_report(report, DAY))
     show(f"Rejected: {len(rejects)} rows, each with all that is wrong with it", telling.of_rejects(rejects))
     show(f"At ASAPP: {held(asapp):,} conversations, one of which is", telling.of_conversation(sample(asapp)))
-    print(NEXT)
 
 
 def show(heading: str, lines: Iterable[str]) -> None:
