@@ -160,8 +160,8 @@ def test_the_demo_in_the_readme_has_the_warehouses_numbers(tmp_path: Path) -> No
     good = ended - bad
     text = README.read_text()
     assert f"({ended:,} on {warehouse.DAYS[1]})" in text
-    assert f"{ended} records accounted for: {good} accepted, 0 already persisted, {bad} invalid, 0 refused" in text
-    assert f"in {-(-good // MAX_ITEMS)} requests." in text
+    assert f"Records accounted for: {ended} ({good} accepted, 0 already persisted, {bad} invalid, 0 refused)" in text
+    assert f"Requests: {-(-good // MAX_ITEMS)}." in text
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda one: one.__name__)

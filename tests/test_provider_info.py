@@ -67,7 +67,7 @@ def test_connection_type_is_listed() -> None:
 
 def test_form_is_what_the_hook_reads(connect: Any, mocker: Any) -> None:
     """Each extra of the form reaches the client, and none has a default, which the form would save for ever."""
-    made = mocker.patch("airflow_provider_asapp.hooks.AsappClient", wraps=AsappClient)
+    made = mocker.patch("airflow_provider_asapp.connections.AsappClient", wraps=AsappClient)
     values = {"timeout": 7, "requests_per_second": 8, "ca_bundle": None, "allow_plain_http": True}
     assert set(CONN_FIELDS) == set(values)
     connect("asapp_default", conn_type="asapp", login="id-of-a-form", password="key-of-a-form", extra=values)
