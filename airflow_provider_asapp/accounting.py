@@ -21,6 +21,8 @@ from airflow_provider_asapp.validation import Item
 log = logging.getLogger(__name__)
 
 NAMED_REJECTS = 20
+MOST_RULES = 50
+OTHER_RULES = ("rejected", "other fields", "other rules")
 # Often at first, while somebody may be watching; then at the pace of a person who looks in.
 FIRST_PROGRESS = 10.0
 LATER_PROGRESS = 60.0
@@ -61,6 +63,7 @@ class Stretch:
     :param last: position of its last record so far.
     :param sent: its valid records.
     :param open: those of them that have no outcome yet.
+    :param closed: all of it was read.
     :param digest: of the source up to its last record.
     """
 
@@ -68,6 +71,7 @@ class Stretch:
     last: int = 0
     sent: int = 0
     open: int = 0
+    closed: bool = False
     digest: str = ""
     counts: Counts = field(default_factory=Counts)
     rejects: list[Rejection] = field(default_factory=list)
@@ -81,6 +85,10 @@ class Stretch:
         else:
             self.counts.invalid += 1
             self.rejects.append(checked)
+
+    def close(self, digest: str) -> None:
+        """End the stretch with the record that was added last."""
+        self.closed, self.digest = True, digest
 
     def settle(self, item: Item, verdict: Verdict) -> None:
         """Note the final outcome of one of its items; ``again`` for the last time is a refusal."""
@@ -137,7 +145,8 @@ class Ledger:
 
     def confirm(self) -> None:
         """Confirm from the front what has all its outcomes; their rejects are written before anything is counted."""
-        while self._pending and not self._pending[0].open:
+        # One that is not closed was being read when the source broke off: the next try reads it again.
+        while self._pending and self._pending[0].closed and not self._pending[0].open:
             stretch = self._pending[0]
             self._write(stretch)
             self.confirmed.add(stretch.counts)
@@ -167,7 +176,10 @@ class Ledger:
     def _note(self, rejection: Rejection) -> None:
         """Log the first few by position, key, field and rule, and count all by field and rule; never a value."""
         rules = list(_loggable(rejection))
-        self._rules.update((rejection.stage, name.partition("[")[0], rule) for name, rule in rules)
+        for name, rule in rules:
+            kind = (rejection.stage, name.partition("[")[0], rule)
+            # Columns that are no fields may have any number of names.
+            self._rules[kind if kind in self._rules or len(self._rules) < MOST_RULES else OTHER_RULES] += 1
         self._named += 1
         if self._named == NAMED_REJECTS + 1:
             log.warning("Further rejected records are only counted here.")

@@ -32,15 +32,19 @@ ALREADY_PERSISTED = Verdict("already_persisted")
 NO_ANSWER = Verdict("again", "NO_ANSWER: ASAPP's answer does not mention this item")
 COUNTS_DISAGREE = Verdict("again", "COUNTS_DISAGREE: ASAPP's answer contradicts itself")
 BLANK_IN_400 = Verdict("again", "BLANK_IN_400: no error for this item in an answer that refuses every item")
-# ASAPP may have the item all the same.
-UNPROVEN = frozenset({NO_ANSWER, COUNTS_DISAGREE, BLANK_IN_400})
 # Kinds that mean that ASAPP has the item.
 DELIVERED = frozenset({"accepted", "already_persisted"})
+_UNPROVEN = frozenset({NO_ANSWER, COUNTS_DISAGREE, BLANK_IN_400})
 
 # Codes and ids are echoed in messages: only what looks like one gets through, or a body could.
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 # Words in capitals, HTTP_413 among them. An error text may as well begin with a record's value, such as a phone number.
 _LEADING_CODE = re.compile(r"(?:[A-Z]+_){1,7}(?:[A-Z]+|[1-5][0-9]{2})\Z")
+
+
+def may_have_arrived(verdict: Verdict) -> bool:
+    """Tell whether ASAPP may have the item: it said so, or it did not say no."""
+    return verdict.kind in DELIVERED or verdict in _UNPROVEN
 
 
 class Sent(Protocol):

@@ -67,6 +67,7 @@ class State:
     :param counts: of its outcomes, over all tries.
     :param requests: made so far, over all tries.
     :param disagreed: the source did not begin the same once already.
+    :param ended: the try ended in order: nothing was sent after this was written.
     """
 
     fingerprint: str
@@ -76,6 +77,7 @@ class State:
     counts: Counts = field(default_factory=Counts)
     requests: int = 0
     disagreed: bool = False
+    ended: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a store takes it."""
@@ -96,7 +98,7 @@ class State:
         return (
             all(type(number) is int and number >= 0 for number in (self.position, self.sent, self.requests, *counts))
             and all(type(text) is str for text in (self.fingerprint, self.digest))
-            and type(self.disagreed) is bool
+            and type(self.disagreed) is type(self.ended) is bool
             and self.counts.read == self.position
         )
 
@@ -149,6 +151,15 @@ class Checkpoint:
             self._store.delete(KEY)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the submission goes on
             self._say(error)
+            self._overwrite()
+
+    def _overwrite(self) -> None:
+        """Where deleting fails: a state that is none of ours means to start over too."""
+        try:
+            if self._store is not None:
+                self._store.set(KEY, {})
+        except Exception:  # noqa: BLE001 - whatever a store raises, the submission goes on
+            log.warning("The checkpoint could not be deleted: if this task is cleared, it may send nothing.")
 
     def _say(self, error: Exception) -> None:
         self._not_before = self._clock.monotonic() + AFTER_TROUBLE

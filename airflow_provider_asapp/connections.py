@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import mask_secret
+from airflow.providers.common.compat.sdk import ObjectStoragePath, mask_secret
 
 from airflow_provider_asapp.client import PRODUCTION, SANDBOX, AsappClient
 from airflow_provider_asapp.errors import AsappConfigurationError
@@ -108,3 +108,18 @@ class Extras:
         if text not in TRUE | FALSE:
             raise AsappConfigurationError(f"The connection's extra {name} must be true or false.")
         return text in TRUE
+
+
+def storage_path(name: str, path: str) -> ObjectStoragePath:
+    """Return the path that a parameter means.
+
+    :raises AsappConfigurationError: it is empty, or no provider for its storage is installed.
+    """
+    if not path:
+        raise AsappConfigurationError(f"{name} is empty.")
+    try:
+        found = ObjectStoragePath(path)
+        found.fs  # noqa: B018 - this is where Airflow looks for the storage
+    except (ValueError, ImportError) as error:
+        raise AsappConfigurationError(f"{name}: {error}. Is the provider of this storage installed?") from error
+    return found

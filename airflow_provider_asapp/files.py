@@ -88,12 +88,19 @@ def _names(fs: FileSystem, path: str) -> list[str]:
             return [there["name"]]
         found = [there]
     inner = [fs.find(info["name"]) if info["type"] == "directory" else [info["name"]] for info in found]
-    return sorted({name for name in chain(*inner) if not _is_aside(name)})
+    return sorted(
+        {name for info, names in zip(found, inner, strict=True) for name in names if not _is_aside(name, info["name"])}
+    )
 
 
-def _is_aside(name: str) -> bool:
-    """Tell whether a name is of the program that wrote the files beside it, or an object store's mark for a folder."""
-    return name.endswith("/") or name.rpartition("/")[2].startswith((".", "_"))
+def _is_aside(name: str, named: str) -> bool:
+    """Tell whether a name, or a folder on its way, is of the program that wrote the files beside it (``_temporary``).
+
+    :param name: of a file; an object store's mark for a folder ends in a slash.
+    :param named: the file or folder that was asked for, in whose own name nothing counts but the last part.
+    """
+    below = name.removeprefix(named).strip("/") or name.rpartition("/")[2]
+    return name.endswith("/") or any(part.startswith((".", "_")) for part in below.split("/"))
 
 
 def format_of(name: str) -> Format | None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowNotFoundException,
     BaseHook,
-    ObjectStoragePath,
     get_current_context,
 )
 
 from airflow_provider_asapp.checkpoint import Store
 from airflow_provider_asapp.client import AsappClient
-from airflow_provider_asapp.connections import CONN_TYPE, client_of, environment
-from airflow_provider_asapp.errors import AsappConfigurationError, AsappError, AsappSourceError
+from airflow_provider_asapp.connections import CONN_TYPE, client_of, environment, storage_path
+from airflow_provider_asapp.errors import AsappConfigurationError, AsappError, AsappSourceError, AsappStopped
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
 from airflow_provider_asapp.rejects import RejectsFolder
@@ -47,6 +48,8 @@ class AsappHook(BaseHook):
     def __init__(self, asapp_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.asapp_conn_id = asapp_conn_id
+        self._stopping = threading.Event()
+        self._rejects_folders: set[str] = set()
 
     def get_conn(self) -> AsappClient:
         """Return the client that this connection describes, always the same one; close it when done.
@@ -63,8 +66,13 @@ class AsappHook(BaseHook):
 
     def stop(self) -> None:
         """End a submission that is under way in another thread: no new request is made."""
+        self._stopping.set()
         if "_client" in self.__dict__:
             self._client.stop()
+
+    def _raise_if_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise AsappStopped("The submission was stopped; a later try goes on or starts over.")
 
     def submit(
         self,
@@ -125,12 +133,15 @@ class AsappHook(BaseHook):
         run = run or Run.current()
         scope = "/".join(run.parts) if run else NO_RUN
         validator = Validator(entity, field_map=field_map, unknown=unknown, scope=scope)
-        rejects = RejectsFolder(ObjectStoragePath(rejects_folder(rejects_path, run))) if rejects_path else None
-        source = records if callable(records) else source_of(records)
+        rejects = self._rejects(rejects_path, run, rehearsal=validate_only) if rejects_path else None
+        source = source_of(records)
         if validate_only:
-            return rehearse(source, validator=validator, options=options, rejects=rejects)
+            return rehearse(
+                source, validator=validator, options=options, rejects=rejects, breathe=self._raise_if_stopping
+            )
         expected = len(records) if isinstance(records, Sized) else expected
         with self.get_conn() as client:
+            self._raise_if_stopping()
             return submit(
                 source,
                 client=client,
@@ -140,6 +151,17 @@ class AsappHook(BaseHook):
                 store=store,
                 expected=expected,
             )
+
+    def _rejects(self, path: str, run: Run | None, *, rehearsal: bool) -> RejectsFolder:
+        # A rehearsal has a folder of its own: what a submission of the same run rejected must stay.
+        folder = rejects_folder(str(path), run) + ("/validate_only" if rehearsal else "")
+        if folder in self._rejects_folders:
+            raise AsappConfigurationError(
+                "rejects_path was used by an earlier submit of this hook, whose rejects would be replaced: "
+                "give each its own."
+            )
+        self._rejects_folders.add(folder)
+        return RejectsFolder(storage_path("rejects_path", folder))
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask ASAPP's health check; return whether it is well, and in one line what is wrong if not. Never raises."""
@@ -192,16 +214,29 @@ def rejects_folder(rejects_path: str, run: Run | None) -> str:
 
 
 def source_of(records: Any) -> Source:
-    """Return records at hand as a source.
+    """Return records at hand as a source; a callable opens them anew, as records or as pages.
 
     :raises AsappConfigurationError: they are no iterable of records.
     """
+    if callable(records):
+        return lambda: _opened(iter(records()))
     if isinstance(records, str | bytes | Mapping) or not isinstance(records, Iterable):
         raise AsappConfigurationError(
             f"records is a {type(records).__name__}: it must be a list or other iterable of mappings of field to "
             "value. Give an upstream task's output as records=upstream.output, not as a Jinja text."
         )
     return once(records) if isinstance(records, Iterator) else lambda: pages_of(records)
+
+
+def _opened(records: Iterator[Any]) -> Generator[Page, None, None]:
+    """Yield what a callable opened as pages, and close it at the end if it can be closed."""
+    try:
+        for first in records:
+            rest = chain([first], records)
+            yield from rest if isinstance(first, Page) else pages_of(rest)
+    finally:
+        if isinstance(records, Generator):
+            records.close()
 
 
 def once(records: Iterator[Any]) -> Source:

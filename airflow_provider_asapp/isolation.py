@@ -72,11 +72,6 @@ class Bounds:
         # halves are tried.
         return self._passed * TELLING >= self._refused
 
-    def hopeless(self, size: int) -> bool:
-        """Tell whether a single item is as large as one that was too large."""
-        with self._lock:
-            return size >= self._refused
-
 
 @dataclass(slots=True)
 class Delivery:
@@ -127,9 +122,6 @@ class Isolation:
         size = body_size(part)
         if len(part) > 1 and not self.bounds.fits(size):
             return self._in_two(start, stop, known=self.bounds.known)
-        if len(part) == 1 and self.bounds.hopeless(size):
-            self.verdicts[start] = Verdict("refused", "HTTP_413: the record is larger than ASAPP takes")
-            return []
         try:
             self.verdicts[start:stop] = self.client.send(self.entity, part)
             self.bounds.passed(size)

@@ -10,6 +10,8 @@ from airflow_provider_asapp.errors import AsappConfigurationError
 MAX_ITEMS = 1000
 # So many records without one good one are not bad luck but a wrong mapping.
 HOPELESS_AFTER = 1000
+# A first batch of fewer that ASAPP refuses whole proves nothing yet.
+TELLING_BATCH = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,12 @@ class Options:
         return 3 * self.max_in_flight * self.batch_size
 
     def __post_init__(self) -> None:
+        for name in ("batch_size", "max_in_flight", "max_rejected", "max_isolation_requests"):
+            value = getattr(self, name)
+            if type(value) is not int and not (value is None and name == "max_rejected"):
+                raise AsappConfigurationError(f"{name}={value!r}: must be a whole number.")
+        if not isinstance(self.max_rejected_ratio, int | float | None) or isinstance(self.max_rejected_ratio, bool):
+            raise AsappConfigurationError(f"max_rejected_ratio={self.max_rejected_ratio!r}: must be a number, or None.")
         if not 1 <= self.batch_size <= MAX_ITEMS:
             raise AsappConfigurationError(f"batch_size={self.batch_size}: ASAPP takes 1 to {MAX_ITEMS} items.")
         if self.max_in_flight < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -21,10 +22,16 @@ STRETCH = 1000
 
 
 def rehearse(
-    source: Source, *, validator: Validator, options: Options, rejects: RejectsFolder | None = None
+    source: Source,
+    *,
+    validator: Validator,
+    options: Options,
+    rejects: RejectsFolder | None = None,
+    breathe: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Validate every record, send nothing, and return the report.
 
+    :param breathe: called every 1000 records; raises to end the rehearsal.
     :return: ``entity``, ``read``, ``valid``, ``invalid``, ``requests`` that sending would take, and ``rejects``, the
         folder of the invalid records or None. ``read`` is the sum of ``valid`` and ``invalid``.
     :raises AsappSourceError: a column is no field.
@@ -42,8 +49,10 @@ def rehearse(
                     stretch.take(record)
                 else:
                     valid += 1
+            stretch.close("")
             read += len(part)
             ledger.confirm()
+            breathe()
             if hopeless_source(read=read, valid=valid):
                 break
     return _judged(_report(validator, options, rejects, read=read, valid=valid), options, ledger)

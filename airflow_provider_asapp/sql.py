@@ -24,8 +24,12 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS = 1000
 NO_QUERY = "sql must be a query: this statement gives no result."
-# Quoted text, and what follows the last colon: `invalid input syntax for type integer: "Jane"`, `Bad value: Jane`.
-MAY_BE_DATA = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`|(?<=: )[^:\"'`]+\Z")
+# A name in quotes, as in `column "lob_id" does not exist`. What else is in quotes, or follows the last colon, may be a
+# row's value: `invalid input syntax for type integer: "Jane"`, `Bad value: Jane`.
+QUOTED_NAME = re.compile(r"(?<!\w)([\"'`])([\w.$]+)\1(?!\w)")
+QUOTES = re.compile(r"[\"'`]")
+TAIL = re.compile(r"(?<=: )[^:\"'`]+\Z")
+WORD = re.compile(r"[\w$]+")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
 
@@ -181,12 +185,25 @@ def told(error: Exception, statement: str) -> str:
     :param error: of SQLAlchemy, or of the driver.
     """
     original: Exception = getattr(error, "orig", None) or error
-    known = f"{statement} syntax error".lower()
+    known = set(WORD.findall(f"{statement} syntax error".lower()))
+    text = TAIL.sub(lambda tail: tail[0] if _is_known(tail[0], known) else "…", _first_words(original))
+    return f"{type(original).__name__}: {_without_values(text, known)}"
 
-    def shown(match: re.Match[str]) -> str:
-        return match[0] if match[0].strip("\"'`").lower() in known else "…"
 
-    return f"{type(original).__name__}: {MAY_BE_DATA.sub(shown, _first_words(original))}"
+def _is_known(text: str, known: set[str]) -> bool:
+    return set(WORD.findall(text.lower())) <= known
+
+
+def _without_values(text: str, known: set[str]) -> str:
+    """Hide what is in quotes, but for names that stand in the statement; a value may hold quotes itself."""
+    rest = QUOTED_NAME.sub(lambda name: " " * len(name[0]) if _is_known(name[2], known) else name[0], text)
+    quotes = [match.start() for match in QUOTES.finditer(rest)]
+    if not quotes:
+        return text
+    if len(quotes) % 2:
+        # A value with a quote in it: nobody knows where it begins.
+        return re.split(r"[\"'`]|(?<=: )", text, maxsplit=1)[0] + "…"
+    return f"{text[: quotes[0]]}…{text[quotes[-1] + 1 :]}"
 
 
 def _first_words(error: Exception) -> str:

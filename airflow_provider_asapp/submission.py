@@ -12,12 +12,12 @@ from contextlib import closing
 from typing import Any
 
 from airflow_provider_asapp.accounting import Ledger, counts_of, plan, summary
-from airflow_provider_asapp.answers import DELIVERED, Verdict
+from airflow_provider_asapp.answers import DELIVERED, Verdict, may_have_arrived
 from airflow_provider_asapp.checkpoint import Checkpoint, State, Store
 from airflow_provider_asapp.client import WAITS, AsappClient
 from airflow_provider_asapp.errors import AsappError, AsappTooManyRejected, AsappUnavailableError
 from airflow_provider_asapp.isolation import Bounds, Delivery, Isolation, NothingAcceptable
-from airflow_provider_asapp.policy import Options, limit_exceeded
+from airflow_provider_asapp.policy import TELLING_BATCH, Options, limit_exceeded
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.resume import Resume
 from airflow_provider_asapp.validation import Source, Validator
@@ -111,7 +111,7 @@ class Submission:
         try:
             self._ledger.confirm()
         finally:
-            self._checkpoint.save(self._state())
+            self._checkpoint.save(self._state(ended=True))
             if self._window.read:
                 log.warning("Not finished. %s", counts_of(self._report()))
 
@@ -128,7 +128,8 @@ class Submission:
             options=self._options,
             now=self._client.clock.monotonic,
             digest=resume.digest,
-            sent_before=state.sent + SENT_UNSEEN * self._options.batch_size if state.sent else 0,
+            breathe=self._breathe,
+            sent_before=state.sent + (0 if state.ended or not state.sent else SENT_UNSEEN * self._options.batch_size),
         )
 
     def _deliver_or_drain(self, pool: ThreadPoolExecutor) -> None:
@@ -159,6 +160,15 @@ class Submission:
         """Write down that something is being sent: killed before anything is confirmed, the next try must know."""
         if not self._noted:
             self._noted = True
+            self._checkpoint.save(self._state())
+
+    def _breathe(self) -> None:
+        """Between stretches of a long read: notice a stop, and keep the checkpoint young.
+
+        :raises AsappStopped: the client was stopped.
+        """
+        self._client.wait(0)
+        if self._checkpoint.due():
             self._checkpoint.save(self._state())
 
     def _may_send(self) -> bool:
@@ -221,15 +231,18 @@ class Submission:
         for entry, verdict in answered:
             entry.origin.judged |= verdict.kind != "again"
         failures = self._failures(batch, delivery)
+        self._window.note_arrivals({entry.item.key for entry, verdict in answered if may_have_arrived(verdict)})
         again: set[str] = set()
         here: set[str] = set()
         for entry, verdict in answered:
             key = entry.item.key
             if verdict.kind in DELIVERED:
-                here.add(key)
-                self._window.note_arrival(entry, verdict)
-            elif key in here:
+                entry.arrived = verdict
+            elif key in here or key in again:
+                # An earlier record of its key came after it, or will.
                 entry.arrived = None
+            if may_have_arrived(verdict):
+                here.add(key)
             if verdict.kind == "again" and entry.tries < len(WAITS):
                 again.add(key)
                 self._window.go_again(entry, verdict)
@@ -247,7 +260,7 @@ class Submission:
         if delivery.error:
             return [delivery.error]
         all_refused = all(verdict and verdict.kind == "refused" for verdict in delivery.verdicts)
-        if all_refused and not self._first_taken and not self._window.exhausted:
+        if all_refused and not self._first_taken and not self._window.exhausted and len(batch.entries) >= TELLING_BATCH:
             return [Hopeless(f"ASAPP refused every one of the first {len(batch.entries)} records")]
         return []
 
@@ -295,7 +308,7 @@ class Submission:
     def _requests(self) -> int:
         return self._resumed.requests + self._client.requests - self._requests_before
 
-    def _state(self) -> State:
+    def _state(self, *, ended: bool = False) -> State:
         return State(
             fingerprint=self._resumed.fingerprint,
             position=self._ledger.position,
@@ -304,6 +317,7 @@ class Submission:
             counts=self._ledger.confirmed,
             requests=self._requests(),
             disagreed=self._resumed.disagreed,
+            ended=ended,
         )
 
     def _report(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from airflow_provider_asapp.errors import AsappConfigurationError
 from airflow_provider_asapp.operators import AsappSubmitOperator, check_choice
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     from airflow_provider_asapp.validation import Page, Source
@@ -98,6 +97,7 @@ class FileToAsappMetadataOperator(AsappSubmitOperator):
         :raises FileNotFoundError: nothing is.
         :raises AsappConfigurationError: it can't be told what to read, or rejects would replace it.
         """
+        from airflow_provider_asapp.connections import storage_path
         from airflow_provider_asapp.files import listed, read
 
         place = storage_path("path", self.path)
@@ -111,6 +111,7 @@ class FileToAsappMetadataOperator(AsappSubmitOperator):
 
         :raises AsappConfigurationError: outside of a run, where nothing tells them from what somebody wants to replay.
         """
+        from airflow_provider_asapp.connections import storage_path
         from airflow_provider_asapp.hooks import Run, rejects_folder
 
         if not self.rejects_path:
@@ -121,20 +122,3 @@ class FileToAsappMetadataOperator(AsappSubmitOperator):
         if own and not run:
             raise AsappConfigurationError("rejects_path is where the files to be read are: it would replace them.")
         return own
-
-
-def storage_path(name: str, path: str) -> ObjectStoragePath:
-    """Return the path that a parameter means.
-
-    :raises AsappConfigurationError: it is empty, or no provider for its storage is installed.
-    """
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    if not path:
-        raise AsappConfigurationError(f"{name} is empty.")
-    try:
-        found = ObjectStoragePath(path)
-        found.fs  # noqa: B018 - this is where Airflow looks for the storage
-    except (ValueError, ImportError) as error:
-        raise AsappConfigurationError(f"{name}: {error}. Is the provider of this storage installed?") from error
-    return found

@@ -6,6 +6,7 @@ A source is a callable that opens it from its start and yields :class:`Page` aft
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ class Page(NamedTuple):
 
 
 Source = Callable[[], Generator[Page, None, None]]
+
+# What a column's name looks like. Else it may be a value, and is not told.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]{0,63}\Z")
 
 # The columns of a page whose rows are not mappings of field to value; no mapping has an equal key.
 NO_COLUMNS: tuple[Any, ...] = (object(),)
@@ -222,13 +226,24 @@ class Validator:
         for name, several in given.items():
             if len(several) > 1:
                 problems[name] = [f"{name} is given by more than one column: {', '.join(several)}"]
-        if self.unknown == "raise":
-            problems |= {str(column): [self._stranger(column)] for column, name in names.items() if name is None}
-        return problems
+        return problems | (self._strangers(names) if self.unknown == "raise" else {})
 
-    def _stranger(self, column: object) -> str:
-        meant = suggestion(self.entity, column)
-        return f"column {column!r} is no field of {self.entity.name}" + (f"; did you mean {meant}?" if meant else "")
+    def _strangers(self, names: Mapping[Any, str | None]) -> dict[str, list[str]]:
+        """Return why the columns that are no fields can't be mapped; a name that may be data is not told.
+
+        Without a header, the first row of a CSV stands where the names should: then no column is a field.
+        """
+        meant = {column: suggestion(self.entity, column) for column, name in names.items() if name is None}
+        is_header = any(names.values()) or any(meant.values())
+        problems: dict[str, list[str]] = {}
+        for number, column in enumerate(names, 1):
+            if column not in meant:
+                continue
+            told = str(column) if meant[column] or (is_header and NAME.match(str(column))) else f"number {number}"
+            text = f"column {told!r} is no field of {self.entity.name}"
+            text += f"; did you mean {meant[column]}?" if meant[column] else ""
+            problems[told] = [text if is_header else f"{text}, nor is any other: has the source a header?"]
+        return problems
 
 
 def entity_named(name: str) -> Entity:
@@ -253,6 +268,8 @@ def flat(messages: Any, at: str = "") -> dict[str, list[str]]:
 
 
 def _checked_map(entity: Entity, field_map: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(field_map, Mapping):
+        raise AsappConfigurationError("field_map must be a mapping of your name to ASAPP's name.")
     checked: dict[str, str] = {}
     for column, name in field_map.items():
         field_name = api_name(entity, name)

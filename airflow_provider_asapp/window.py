@@ -7,12 +7,12 @@ request is the scarce thing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 from airflow_provider_asapp.accounting import Ledger, Stretch
-from airflow_provider_asapp.answers import UNPROVEN, Verdict
+from airflow_provider_asapp.answers import Verdict, may_have_arrived
 from airflow_provider_asapp.checkpoint import Digest
 from airflow_provider_asapp.client import WAITS
 from airflow_provider_asapp.policy import HOPELESS_AFTER, Options, hopeless_source
@@ -76,6 +76,7 @@ class Window:
     :param options: batch size and window.
     :param now: seconds that never run backwards.
     :param digest: of the source up to here; goes on with each record read.
+    :param breathe: called between stretches while a batch is filled, which takes long where much is invalid.
     :param sent_before: position of the last record that an earlier try may have sent.
     """
 
@@ -88,6 +89,7 @@ class Window:
         now: Callable[[], float],
         digest: Digest,
         sent_before: int,
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
         self.read = ledger.position
         self.sent = ledger.position
@@ -99,6 +101,7 @@ class Window:
         self._ledger = ledger
         self._options = options
         self._now = now
+        self._breathe = breathe
         self._again: deque[Entry] = deque()
         self._waiting: deque[Batch] = deque()
 
@@ -161,15 +164,14 @@ class Window:
         # Never before one that came earlier: the queue keeps the order of the source for each key.
         entry.due = max(due, self._again[-1].due) if self._again else due
         entry.tries += verdict.kind == "again"
-        entry.item.maybe_sent |= verdict.kind != "again" or verdict in UNPROVEN
+        entry.item.maybe_sent |= may_have_arrived(verdict)
         self._again.append(entry)
 
-    def note_arrival(self, entry: Entry, verdict: Verdict) -> None:
-        """Note that ASAPP has a record; later ones of its key that came before it count as overwritten."""
-        entry.arrived = verdict
-        for other in self._again:
-            if other.item.key == entry.item.key:
-                other.arrived = None
+    def note_arrivals(self, keys: Set[str]) -> None:
+        """Note that records of these keys may have come; later ones that came before them count as overwritten."""
+        for entry in chain(self._again, *(batch.entries for batch in self._waiting)):
+            if entry.item.key in keys:
+                entry.arrived = None
 
     def _compose(self, *, alone: bool) -> list[Batch]:
         size = self._options.batch_size
@@ -199,6 +201,7 @@ class Window:
         while len(entries) < wanted and not self.exhausted:
             entries += self._stretch(wanted - len(entries), origin)
             self._ledger.confirm()
+            self._breathe()
         return entries
 
     def _stretch(self, wanted: int, origin: Origin) -> list[Entry]:
@@ -213,15 +216,15 @@ class Window:
             if isinstance(checked, Item):
                 checked.maybe_sent = checked.position <= self._sent_before
                 entries.append(Entry(checked, stretch, origin))
-            elif hopeless_source(read=self.read, valid=self._valid + len(entries)):
-                raise Hopeless(f"The first {self.read} records are all invalid")
             if len(entries) == wanted or len(stretch.rejects) >= HOPELESS_AFTER:
                 break
         else:
             self.exhausted = True
         self._valid += len(entries)
         if stretch:
-            stretch.digest = self._digest.text()
+            stretch.close(self._digest.text())
+        if hopeless_source(read=self.read, valid=self._valid):
+            raise Hopeless(f"The first {self.read} records are all invalid")
         return entries
 
 

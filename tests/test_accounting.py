@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_asapp.accounting import NAMED_REJECTS, Counts, Ledger, Stretch
+from airflow_provider_asapp.accounting import MOST_RULES, NAMED_REJECTS, Counts, Ledger, Stretch
 from airflow_provider_asapp.answers import ACCEPTED, ALREADY_PERSISTED, NO_ANSWER, Verdict
 from airflow_provider_asapp.rejects import Rejection, RejectsFolder
 from airflow_provider_asapp.validation import Item
@@ -78,7 +78,8 @@ def test_nothing_is_confirmed_before_what_came_earlier(tmp_path: Path) -> None:
     first.take(valid(1))
     second.take(invalid(2))
     second.take(valid(3))
-    first.digest, second.digest = "one", "two"
+    first.close("one")
+    second.close("two")
     assert ledger.unconfirmed == 2
     second.settle(valid(3), ACCEPTED)
     ledger.confirm()
@@ -105,7 +106,9 @@ def test_a_reject_is_written_before_it_is_counted(tmp_path: Path) -> None:
 
     folder = BrokenFolder(tmp_path)
     ledger = ledger_of(folder)
-    ledger.begin(1).take(invalid(1))
+    only = ledger.begin(1)
+    only.take(invalid(1))
+    only.close("")
     with pytest.raises(OSError, match=r"^$"):
         ledger.confirm()
     assert (ledger.confirmed.read, ledger.position) == (0, 0)
@@ -120,6 +123,7 @@ def test_the_rejects_of_a_stretch_are_in_the_order_of_the_source(tmp_path: Path)
     stretch = ledger.begin(1)
     for position in range(1, 7):
         stretch.take(valid(position) if position % 2 else invalid(position))
+    stretch.close("")
     for position in (5, 1, 3):
         stretch.settle(valid(position), REFUSED)
     ledger.confirm()
@@ -132,7 +136,9 @@ def test_an_earlier_try_counts_too() -> None:
     ledger = ledger_of()
     ledger.resume(10, "digest", Counts(accepted=8, invalid=2))
     assert (ledger.position, ledger.digest, ledger.confirmed.read) == (10, "digest", 10)
-    ledger.begin(11).take(invalid(11))
+    only = ledger.begin(11)
+    only.take(invalid(11))
+    only.close("")
     ledger.confirm()
     assert ledger.confirmed == Counts(accepted=8, invalid=3)
 
@@ -147,12 +153,16 @@ def test_whatever_the_order_of_answers_the_sum_holds(given: list[Any], size: int
     """Each record is counted once, as what it came to, and what is confirmed is always a prefix of the source."""
     ledger = ledger_of()
     pending: list[tuple[Stretch, Item, Verdict]] = []
+    stretches: list[Stretch] = []
     for position, what in enumerate(given, 1):
         if position % size == 1 or size == 1:
             stretch = ledger.begin(position)
+            stretches.append(stretch)
         stretch.take(invalid(position) if what == "invalid" else valid(position))
         if what != "invalid":
             pending.append((stretch, valid(position), what))
+    for each in stretches:
+        each.close("")
     chance.shuffle(pending)
     names = ["invalid" if what == "invalid" else OUTCOMES[what] for what in given]
     while pending:
@@ -178,6 +188,7 @@ def test_the_first_rejects_are_named_and_all_are_counted(caplog: pytest.LogCaptu
     for position in range(1, 31):
         errors = {"lobId": ["too long"]} if position > 5 else {"attributes[2].name": ["too long", "no text"]}
         stretch.take(invalid(position, errors, key=f"c{position}" if position > 1 else None))
+    stretch.close("")
     with caplog.at_level(logging.INFO):
         ledger.confirm()
         named = messages(caplog)
@@ -204,6 +215,7 @@ def test_of_asapps_words_only_the_code_is_logged(caplog: pytest.LogCaptureFixtur
     verdicts = [REFUSED, BUSY, Verdict("refused", MARK), Verdict("refused", f"{MARK}: FAIL"), NO_ANSWER]
     for position in range(1, 6):
         stretch.take(valid(position))
+    stretch.close("")
     with caplog.at_level(logging.DEBUG):
         for position, verdict in enumerate(verdicts, 1):
             stretch.settle(valid(position), verdict)
@@ -228,6 +240,7 @@ def test_a_good_source_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         stretch = ledger.begin(1)
         stretch.take(valid(1))
+        stretch.close("")
         stretch.settle(valid(1), ACCEPTED)
         ledger.confirm()
         ledger.say_end()
@@ -244,6 +257,7 @@ def test_progress_is_told_at_a_human_pace(caplog: pytest.LogCaptureFixture) -> N
             clock.advance(1.0)
             stretch = ledger.begin(second)
             stretch.take(valid(second))
+            stretch.close("")
             stretch.settle(valid(second), ACCEPTED)
             ledger.confirm()
             if caplog.records:
@@ -251,3 +265,27 @@ def test_progress_is_told_at_a_human_pace(caplog: pytest.LogCaptureFixture) -> N
                 assert messages(caplog) == [f"{second} records so far (1/s), 0 rejected"]
                 caplog.clear()
     assert told_at == [10, 20, 30, 40, 50, 60, 120, 180, 240, 300]
+
+
+def test_what_was_being_read_is_not_confirmed(tmp_path: Path) -> None:
+    """A stretch in which the source broke off has no digest yet: the next try reads it again."""
+    ledger = ledger_of(RejectsFolder(tmp_path))
+    ledger.begin(1).take(invalid(1))
+    ledger.confirm()
+    assert (ledger.position, ledger.confirmed.read) == (0, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_count_of_rules_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """Strange columns may have any number of names: beyond some, they are counted together."""
+    ledger = ledger_of()
+    stretch = ledger.begin(1)
+    for position in range(1, 1001):
+        stretch.take(invalid(position, {f"column{position}": ["is no field"]}))
+    stretch.close("")
+    ledger.confirm()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        ledger.say_end()
+    assert len(messages(caplog)) <= MOST_RULES + 1
+    assert sum(int(line.split()[0]) for line in messages(caplog)) == 1000

@@ -466,3 +466,40 @@ def test_connection_from_the_command_line(asapp: Simulator, tmp_path: Path) -> N
     assert "Connection success!" in done.stdout
     assert asapp.api_secret not in done.stdout + done.stderr
     assert done.returncode == 0
+
+
+def test_rejects_of_an_earlier_submit_are_not_replaced(asapp: Simulator, tmp_path: Path) -> None:
+    """Two submissions of one hook can't share a folder: the second would delete the rejects of the first."""
+    hook = AsappHook()
+    hook.submit([{"externalConversationId": "c 1"}], entity="conversation", max_rejected=1, rejects_path=str(tmp_path))
+    with pytest.raises(AsappConfigurationError, match="give each its own"):
+        hook.submit([{"externalAgentId": "a 1"}], entity="agent", max_rejected=1, rejects_path=str(tmp_path))
+    assert len(list(tmp_path.glob("*.jsonl"))) == 1
+
+
+def test_a_rehearsal_leaves_the_rejects_of_a_submission_alone(asapp: Simulator, tmp_path: Path) -> None:
+    """What `validate_only` rejects lies in a folder of its own."""
+    bad = [{"externalConversationId": "c 1"}]
+    AsappHook().submit(bad, entity="conversation", max_rejected=1, rejects_path=str(tmp_path))
+    report = AsappHook().submit(
+        bad, entity="conversation", max_rejected=1, rejects_path=str(tmp_path), validate_only=True
+    )
+    assert report["rejects"] == str(tmp_path / "validate_only")
+    assert len(list(tmp_path.glob("*.jsonl"))) == len(list(tmp_path.glob("validate_only/*.jsonl"))) == 1
+
+
+@pytest.mark.parametrize("validate_only", [False, True])
+def test_a_stop_before_the_first_request_is_kept(asapp: Simulator, validate_only: bool) -> None:
+    """A task that is killed while its source is being opened sends nothing."""
+    hook = AsappHook()
+    hook.stop()
+    with pytest.raises(AsappStopped):
+        hook.submit([{"externalConversationId": "c1"}], entity="conversation", validate_only=validate_only)
+    assert asapp.ledger.counts()["requests"] == 0
+
+
+@pytest.mark.parametrize("opened", [list, iter, lambda records: (record for record in records)])
+def test_a_callable_opens_records_anew(asapp: Simulator, opened: Callable[[Any], Any]) -> None:
+    """What the error about a spent iterator advises works: a callable that returns the records."""
+    records = [{"externalConversationId": "c1"}, {"externalConversationId": "c2"}]
+    assert AsappHook().submit(lambda: opened(records), entity="conversation")["accepted"] == 2

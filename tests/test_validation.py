@@ -401,3 +401,18 @@ def test_a_repr_holds_no_record() -> None:
 def test_messages_are_told_by_place(messages: Any, expected: dict[str, list[str]]) -> None:
     """One level deep, with the way to the value."""
     assert flat(messages) == expected
+
+
+def test_a_missing_header_tells_no_value() -> None:
+    """Where the first row of a CSV stands for its header, the error says so and names no cell of it."""
+    cells = ("conv-1", "Jane.Doe@x.example", "+1-555-0100", "Jane Doe")
+    with pytest.raises(AsappSourceError, match="has the source a header") as refused:
+        Validator("customer").check_columns(cells)
+    assert not any(cell in str(refused.value) for cell in cells)
+
+
+def test_a_column_that_looks_like_data_is_told_by_its_number() -> None:
+    """Beside real columns a strange one is named if its name looks like one, else counted."""
+    with pytest.raises(AsappSourceError, match=r"column 'number 2'.*column 'notes'") as refused:
+        Validator("customer").check_columns(("externalCustomerId", "jane@x.example", "notes"))
+    assert "jane" not in str(refused.value)
