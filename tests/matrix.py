@@ -11,6 +11,7 @@ from airflow_provider_asapp.errors import (
     AsappAccessError,
     AsappError,
     AsappQuotaExhausted,
+    AsappTooManyRejected,
     AsappUnavailableError,
 )
 from airflow_provider_asapp.simulator import Fault
@@ -167,7 +168,14 @@ ROWS = [
         twice=(0, 0, 16, 0),
         fails=EVERYWHERE,
     ),
-    Row(what="all items bad", faults=of_all(item_error=BAD), refused=ALL),
+    Row(
+        what="all items bad",
+        faults=of_all(item_error=BAD, times=1),
+        requests=(1, 12, 11, 11),
+        refused=(1, 0, 8, 4),
+        fails=("first",),
+        error=AsappTooManyRejected,
+    ),
     # --- no proof
     Row(
         what="a missing answer",
@@ -209,7 +217,14 @@ ROWS = [
         requests=(1, 23, 23, 17),
         refused=(1, 3, 3, 3),
     ),
-    Row(what="422 for each record", faults=of_all(status=422), requests=(1, 25, 25, 17), refused=ALL),
+    Row(
+        what="422 for each record",
+        faults=of_all(status=422, times=15),
+        requests=(1, 26, 25, 17),
+        refused=(1, 0, 8, 4),
+        fails=("first",),
+        error=AsappTooManyRejected,
+    ),
     Row(what="400 without results for one record", faults=of_one(status=400), requests=HALVED_TO_ONE, refused=ONE),
     Row(
         what="one bad item under foreign ids",

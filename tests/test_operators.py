@@ -222,6 +222,30 @@ def test_policy_says_what_happened(asapp: Simulator, tmp_path: Path) -> None:
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize(("on_empty", "state"), [("succeed", "success"), ("skip", "skipped"), ("fail", "failed")])
+def test_on_empty(asapp: Simulator, dag: DAG, on_empty: Any, state: str) -> None:
+    """A source without a record succeeds, skips or fails, and a failure is not retried."""
+    with dag:
+        operator(records=[], on_empty=on_empty)
+    assert run(dag).tasks == {("push", -1): (state, 1)}
+
+
+def test_validate_only(asapp: Simulator, dag: DAG) -> None:
+    """Nothing is sent; the report says what is valid, what is not, and how many requests it would take."""
+    with dag:
+        operator(records=[GOOD, bad(), GOOD], validate_only=True, max_rejected=1, batch_size=1)
+    report = run(dag).xcom("push")
+    assert report == {
+        "entity": "conversation",
+        "read": 3,
+        "valid": 2,
+        "invalid": 1,
+        "requests": 2,
+        "rejects": None,
+    }
+    assert asapp.ledger.counts()["requests"] == 0
+
+
 def test_trouble_is_retried(asapp: Simulator, dag: DAG, instant: None) -> None:
     """When ASAPP gives no usable answer, the task is up for Airflow's retry, and the retry delivers."""
     asapp.misbehave(Fault(status=503, times=4))
