@@ -36,7 +36,7 @@ def test_nothing_is_left_after_stop():
             while len(threads()) < 3:
                 time.sleep(0.001)
             asapp.stop()
-            with contextlib.suppress(requests.ConnectionError):
+            with contextlib.suppress(requests.RequestException):
                 waiting.result(timeout=10)
         assert threads() == []
         with pytest.raises(requests.ConnectionError):
