@@ -43,11 +43,11 @@ def is_absent(value: object) -> bool:
 
     :param value: any raw value; arrays are never absent.
     """
-    if value is None:
-        return True
+    kind = type(value)
+    if value is None or kind is str or kind is int:
+        return value is None
     if isinstance(value, Decimal):
         return value.is_nan()  # a comparison would raise for a signalling NaN
-    kind = type(value)
     if kind.__name__ in ("NaTType", "NAType"):
         return kind.__module__.startswith("pandas")
     if isinstance(value, Number) or kind.__name__ in ("datetime64", "timedelta64"):

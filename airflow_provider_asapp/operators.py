@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_asapp.hooks import AsappHook
+    from airflow_provider_asapp.pages import Source
     from airflow_provider_asapp.stores import Store
-    from airflow_provider_asapp.validation import Source
 
 # Seconds after the quota's return over which deferred tasks are spread.
 JITTER = 120.0

@@ -11,7 +11,7 @@ from airflow_provider_asapp.operators import AsappSubmitOperator, check_choice
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-    from airflow_provider_asapp.validation import Page, Source
+    from airflow_provider_asapp.pages import Page, Source
 
 
 class SqlToAsappMetadataOperator(AsappSubmitOperator):

@@ -16,9 +16,9 @@ REPOSITORY = PACKAGE.parent
 # From the bottom up: a module may import those that stand before it.
 CORE = (
     *("errors", "coercion", "fields", "list_fields", "schemas"),
-    *("rejects", "validation", "files"),
+    *("rejects", "pages", "mapping", "columns", "validation", "files"),
     *("policy", "pacing", "transport", "answers", "client"),
-    *("accounting", "checkpoint", "isolation", "resume", "window", "rehearsal", "submission"),
+    *("accounting", "checkpoint", "isolation", "resume", "window", "outcomes", "rehearsal", "submission"),
 )
 EDGE = ("compat", "stores", "connections", "hooks", "operators", "sql", "transfers")
 ALONE = ("__init__", "provider_info")
