@@ -14,10 +14,11 @@ from time import process_time
 from typing import Any
 
 from airflow_provider_asapp.hooks import AsappHook
+from airflow_provider_asapp.pages import Page
 from airflow_provider_asapp.rejects import Rejection
 from airflow_provider_asapp.schemas import ENTITIES
 from airflow_provider_asapp.sql import hook_of, stream
-from airflow_provider_asapp.validation import Page, Validator
+from airflow_provider_asapp.validation import Validator
 from benchmarks import data
 from benchmarks.candidates.ours import operator
 from benchmarks.job import Job, answer
