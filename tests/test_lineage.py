@@ -67,6 +67,7 @@ def told(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Told:
         env = os.environ | {
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
             "AIRFLOW__OPENLINEAGE__INCLUDE_FULL_TASK_INFO": "True",
+            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "300",  # of a busy machine
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
             "AIRFLOW_CONN_ASAPP_DEFAULT": json.dumps(asapp_default),
         }
