@@ -29,8 +29,8 @@ Lineage = OperatorLineage[Any, Any]
 def of_query(hook: DbApiHook, conn_id: str, sql: str) -> Lineage:
     """Return the tables that a statement reads, as the warehouse's own provider names them, and the statement.
 
-    Names come from the statement alone. To ask the warehouse for columns too would cost it queries, and a slow answer
-    the whole event, since OpenLineage gives an event ten seconds.
+    Names come from the statement. To ask the warehouse for columns too would cost it queries, and a slow answer the
+    whole event, since OpenLineage gives an event ten seconds.
 
     :param hook: of the warehouse; without words about OpenLineage in it, nothing is known.
     :param conn_id: its connection.

@@ -6,6 +6,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_asapp.assets import NAMES
+from airflow_provider_asapp.lineage import written
 from airflow_provider_asapp.schemas import ENTITIES
 
 
@@ -25,3 +26,13 @@ def test_a_typo_shows_at_parse_time(uri: str) -> None:
 def test_every_entity_is_an_asset() -> None:
     """The names are those of the entities."""
     assert set(NAMES) == set(ENTITIES)
+
+
+def test_openlineage_knows_it_by_the_same_name() -> None:
+    """Who lists the asset and who sends the records tell OpenLineage of one data set."""
+    from airflow.providers.common.compat.openlineage.utils.utils import translate_airflow_asset
+
+    asset = translate_airflow_asset(asset=Asset("asapp://API.asapp.com/agent"), lineage_context=None)
+    report = {"entity": "agent", "accepted": 1, "already_persisted": 0, "rejects": None}
+    (ours,) = written("api.asapp.com", report, None)
+    assert (asset.namespace, asset.name) == (ours.namespace, ours.name) == ("asapp://api.asapp.com", "agent")

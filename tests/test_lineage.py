@@ -19,6 +19,7 @@ import pytest
 from airflow_provider_asapp import lineage
 from airflow_provider_asapp.operators import AsappMetadataOperator
 from airflow_provider_asapp.simulator import Simulator
+from airflow_provider_asapp.transfers import FileToAsappMetadataOperator
 
 GOOD, BAD = 3, 2
 
@@ -113,6 +114,13 @@ def test_a_path_in(told: Told) -> None:
     """The files' folder goes in, and beside it what the author of the task lists as inlets."""
     assert set(told.inputs("files")) == {("file", str(told.folder / "in")), ("asapp://api.asapp.com", "conversation")}
     assert told.outputs("files") == {(f"asapp://{told.domain}", "conversation"): 1}
+
+
+def test_a_try_without_a_report_tells_its_inputs() -> None:
+    """A try that ended before its report, when ASAPP was down for example, names what it reads and claims nothing."""
+    operator = FileToAsappMetadataOperator(task_id="push", entity="agent", path="/data/in/1.jsonl")
+    told = operator.get_openlineage_facets_on_complete(None)
+    assert ([dataset.name for dataset in told.inputs], told.outputs) == (["/data/in/1.jsonl"], [])
 
 
 def test_a_rehearsal_delivers_nothing(told: Told) -> None:
