@@ -10,8 +10,9 @@ import pytest
 from airflow_provider_asapp.answers import ACCEPTED
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.errors import AsappAccessError
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.schemas import ENTITIES, ConversationMetadataSchema
-from airflow_provider_asapp.validation import Item, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 from benchmarks import data, report, suite, targets
 from benchmarks.sink import RunningSink, running
 from benchmarks.spread import Samples
