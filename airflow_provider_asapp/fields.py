@@ -60,7 +60,10 @@ class WireField(fields.Raw):
         """
         if isinstance(value, GivenTwice):
             raise self.make_error("given_twice", keys=" and ".join(value.keys))
-        return super().deserialize(missing if is_absent(value) else value, attr, data, **kwargs)
+        if is_absent(value):
+            return super().deserialize(missing, attr, data, **kwargs)
+        # Without validators, marshmallow does no more with a value that is there, in twice the time.
+        return super().deserialize(value, attr, data, **kwargs) if self.validators else self.checked(value)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
         return self.checked(value)
