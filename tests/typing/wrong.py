@@ -6,15 +6,11 @@ Not here: a wrong value of a parameter that all operators share, such as `entity
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_provider_asapp.errors import AsappError, AsappQuotaExhausted, AsappTooManyRejected
 from airflow_provider_asapp.hooks import AsappHook
 from airflow_provider_asapp.operators import AsappMetadataOperator, AsappSubmitOperator
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.transfers import FileToAsappMetadataOperator, SqlToAsappMetadataOperator
-
-SHARED: dict[str, Any] = {"task_id": "push", "entity": "agent"}
 
 hook = AsappHook("asapp_default")
 hook.submit([], entity="conversatoin")  # E: arg-type
@@ -33,8 +29,7 @@ AsappSubmitOperator(task_id="push", entity="agent", unknown="drop")  # E: arg-ty
 AsappSubmitOperator(task_id="push", entity="agent", rejects_path=5)  # E: arg-type
 AsappSubmitOperator(task_id="push", entity="agent", on_empty="ignore")  # E: arg-type
 AsappSubmitOperator(task_id="push")  # E: call-arg
-AsappMetadataOperator(**SHARED)
-AsappMetadataOperator(records="SELECT 1", **SHARED)  # E: arg-type
+AsappMetadataOperator(entity="agent", task_id="push")  # E: call-arg
 SqlToAsappMetadataOperator(sql="SELECT 1", entity="agent", task_id="push")  # E: call-arg
 SqlToAsappMetadataOperator(sql=["SELECT 1"], sql_conn_id="warehouse", entity="agent", task_id="push")  # E: arg-type
 FileToAsappMetadataOperator(path="a", file_format="parquet", entity="agent", task_id="push")  # E: arg-type
