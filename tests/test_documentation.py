@@ -283,7 +283,8 @@ def test_commands_exist(document: Path) -> None:
     commands = re.findall(r"(?:`|^\$ )make ([\w-]+)", text, re.MULTILINE)
     assert set(commands) <= targets
     for module in re.findall(r"python -m ([\w.]+)", text):
-        path = REPOSITORY / module.replace(".", "/")
+        # The package itself may be an installed one.
+        path = (PACKAGE.parent if module.startswith(PACKAGE.name) else REPOSITORY) / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
 
 
