@@ -288,6 +288,10 @@ def wrapped(*arguments: Any) -> Exception:
         (["Could not decode to UTF-8 column 'nope' with text 'O'Brien 5550100'"], "Could not decode to UTF-8 column …"),
         (['invalid input syntax for type integer: "5" pipe for Jane Doe"'], "invalid input syntax for type integer: …"),
         (["Numeric value 'O'Brien' is not recognized"], "Numeric value …"),
+        (
+            ["Invalid Input Error: Required module 'pytz' failed to import:\nNo module named 'pytz'"],
+            "Invalid Input Error: Required module 'pytz' failed to import: No module named 'pytz'",
+        ),
         (['ORA-00904: "NOPE": invalid identifier'], 'ORA-00904: "NOPE": …'),
         ([], ""),
     ],
@@ -295,3 +299,11 @@ def wrapped(*arguments: Any) -> Exception:
 def test_told(arguments: list[Any], text: str) -> None:
     """Of a database's message all is shown but what could be a row's; what the statement says itself is none."""
     assert told(wrapped(*arguments), "SELECT nope FROM t") == f"DataError: {text}"
+
+
+def test_told_before_any_statement() -> None:
+    """Why a database can't be reached is shown: there is no row yet that it could quote. Names stay hidden."""
+    text = 'connection to server at "10.0.0.7", port 5432 failed: Connection refused\n\tIs the server running there?'
+    assert told(wrapped(text)) == (
+        "DataError: connection to server at …, port 5432 failed: Connection refused Is the server running there?"
+    )
