@@ -93,7 +93,6 @@ def stream(
     """
     engine = engine_of(hook)
     if engine is None:
-        log.info("%s has no SQLAlchemy engine: reading with the driver's own cursor.", type(hook).__name__)
         pages = _stream_cursor(hook, statement, parameters)
     else:
         pages = _stream_engine(engine, statement, parameters)
@@ -111,13 +110,18 @@ def _check_needed(needed: Iterable[str], columns: tuple[str, ...]) -> None:
 
 
 def engine_of(hook: DbApiHook) -> Engine | None:
-    """Return the hook's SQLAlchemy engine, None if it has none or its dialect is not installed."""
+    """Return the hook's SQLAlchemy engine; None if it has none or its dialect is not installed, and the log says so."""
     from sqlalchemy.exc import ArgumentError
 
     try:
         return hook.get_sqlalchemy_engine()
-    except (NotImplementedError, ImportError, ArgumentError, AirflowException):
-        # ArgumentError: also what an unknown dialect raises (NoSuchModuleError).
+    except (NotImplementedError, ImportError, ArgumentError, AirflowException) as error:
+        # ArgumentError: also what an unknown dialect raises (NoSuchModuleError). Its text may quote the whole URL.
+        reason = str(error) if isinstance(error, ImportError) else type(error).__name__
+        log.info(
+            "%s has no SQLAlchemy engine (%s): reading with the driver's own cursor, which may load the whole result.",
+            *(type(hook).__name__, reason),
+        )
         return None
 
 
@@ -130,6 +134,8 @@ def _stream_engine(engine: Engine, statement: str, parameters: Parameters) -> Ge
         with (
             _failing_as(SQLAlchemyError, statement),
             _connected(engine.connect).execution_options(**options) as connection,
+            # Ends with a rollback. Without it SQLAlchemy 1.4 (Airflow 2.11) commits what a statement changes.
+            closing(connection.begin()),
             # Closed here, or a reader that breaks off would leave the server's cursor to the garbage collector.
             closing(connection.exec_driver_sql(statement, _driver_form(parameters))) as result,
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappQueryError, AsappSourceError
 from airflow_provider_asapp.sql import PAGE_ROWS, engine_of, hook_of, one_statement, stream, told
@@ -53,6 +55,30 @@ def test_way(warehouse: Path, way: str) -> None:
     assert (engine is not None) == (way == "engine")
     if engine:
         engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModuleNotFoundError("No module named 'psycopg'"), "No module named 'psycopg'"),
+        (ArgumentError("Could not parse URL from string 'x://me:hidden-word@db'"), "ArgumentError"),
+        (NotImplementedError(), "NotImplementedError"),
+    ],
+)
+def test_without_an_engine_the_log_says_why(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, reason: str
+) -> None:
+    """Who wonders why a task takes so much memory finds that its rows come by the driver's cursor, and why."""
+
+    def no_engine(*_: Any) -> None:
+        raise error
+
+    caplog.set_level(logging.INFO, "airflow_provider_asapp")
+    connect("warehouse", conn_type="sqlite", host=":memory:")
+    monkeypatch.setattr(SqliteHook, "get_sqlalchemy_engine", no_engine)
+    assert rows("SELECT 1") == [(1,)]
+    assert caplog.messages[0].startswith(f"SqliteHook has no SQLAlchemy engine ({reason}): reading with the driver's")
+    assert "hidden-word" not in caplog.text
 
 
 def test_pages(warehouse: Path) -> None:
