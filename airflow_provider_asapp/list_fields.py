@@ -41,7 +41,11 @@ class IdentifierList(ListField):
     :param signs: as for :class:`~airflow_provider_asapp.fields.Identifier`.
     """
 
-    default_error_messages = {"type": "must be a list of identifiers, native or JSON, or one as text"}
+    default_error_messages = {
+        "type": "must be a list of identifiers, native or JSON, or one as text",
+        # Of an array of an enum or citext, Postgres' drivers make {a,b}.
+        "json": "is not valid JSON (an array? CAST(col AS TEXT[]))",
+    }
 
     def __init__(self, max_length: int, *, signs: str = "-_", **kwargs: Any) -> None:
         super().__init__(**kwargs)

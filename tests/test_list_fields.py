@@ -111,6 +111,7 @@ NOT_A_LIST = "must be a list of identifiers, native or JSON, or one as text"
 NOT_PAIRS = "must be a list of name/value pairs or a mapping, native or JSON"
 NOT_A_PAIR = "each item must be a pair of name and value, without any other key"
 NOT_JSON = "is not valid JSON"
+NOT_JSON_LIST = "is not valid JSON (an array? CAST(col AS TEXT[]))"
 EMPTY = "empty text is not allowed (to send nothing: NULLIF(col, ''))"
 loop: list[Any] = []
 loop.append(loop)
@@ -127,11 +128,11 @@ loop.append(loop)
         (loop, [ITEM_TYPE]),
         (Array([["a"]]), [ITEM_TYPE]),
         (['"a"'], [ITEM_PATTERN]),
-        ("{a,b}", [NOT_JSON]),
-        ('["a"', [NOT_JSON]),
-        ("[" * 100_000, [NOT_JSON]),
-        (f"[{'9' * 5000}]", [NOT_JSON]),
-        ("[1e99999999999999999999]", [NOT_JSON]),
+        ("{a,b}", [NOT_JSON_LIST]),
+        ('["a"', [NOT_JSON_LIST]),
+        ("[" * 100_000, [NOT_JSON_LIST]),
+        (f"[{'9' * 5000}]", [NOT_JSON_LIST]),
+        ("[1e99999999999999999999]", [NOT_JSON_LIST]),
         ("[NaN]", ["is JSON with NaN or Infinity, which JSON has not"]),
         ('{"a": 1}', [NOT_A_LIST]),
         ({"a": "b"}, [NOT_A_LIST]),
