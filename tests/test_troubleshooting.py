@@ -25,7 +25,7 @@ SILENT = {"info", "debug", "AssertionError"}
 # Texts that are no messages by themselves.
 PARTS = {
     "no run": "in the scope of event ids",
-    "... syntax error": "words that a database's error may show",
+    "syntax error pytz": "words that a database's error may show",
     "other fields": "in the log's counts",
     "other rules": "in the log's counts",
     "... without a valid key": "in the log, of a rejected record",
