@@ -108,7 +108,7 @@ class Validator:
             ]
         given = {} if problems or not page.rows else self._by_field(page)
         if not self._columns.are_enough(given):
-            return [self._rejection(at, page.columns, row, problems) for at, row in enumerate(page.rows, first)]
+            return [self._refused_whole(at, page.columns, row, problems) for at, row in enumerate(page.rows, first)]
         return list(self._checked(page, first, given))
 
     def _by_field(self, page: Page) -> dict[str, Sequence[Any]]:
@@ -132,7 +132,11 @@ class Validator:
         rows = enumerate(zip(page.rows, texts, keys, labels, own_ids, strict=True), first)
         for position, (row, text, key, label, event_id) in rows:
             if text is None:
-                yield self._rejection(position, page.columns, row, {})
+                at = position - first
+                # What the fields refuse, and what names the record.
+                told = {name: given[name][at] for name, column in fragments.items() if column[at] is None}
+                told |= {name: given[name][at] for name in self.entity.key_fields}
+                yield self._rejection(position, page.columns, row, told, {})
                 continue
             body = f"{{{text[1:]}}}".encode()
             if not event_id:
@@ -147,11 +151,24 @@ class Validator:
         text = content.hexdigest()
         return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
-    def _rejection(
+    def _refused_whole(
         self, position: int, columns: tuple[Any, ...], row: Sequence[Any], problems: Mapping[str, list[str]]
     ) -> Rejection:
-        """Return all that is wrong with a row: in the schema's own words, and with its columns."""
         given = {name: value for name, (value,) in self._by_field(Page(columns, [row])).items()}
+        return self._rejection(position, columns, row, given, problems)
+
+    def _rejection(
+        self,
+        position: int,
+        columns: tuple[Any, ...],
+        row: Sequence[Any],
+        given: Mapping[str, Any],
+        problems: Mapping[str, list[str]],
+    ) -> Rejection:
+        """Return all that is wrong with a row: in the schema's own words, and with its columns.
+
+        :param given: its values by field; fields that take their value may be left out.
+        """
         errors: dict[str, list[str]] = {}
         try:
             wire = self._schema.load(given)
