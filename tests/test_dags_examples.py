@@ -172,10 +172,10 @@ def bag() -> DagBag:
 def test_dags_import(bag: DagBag) -> None:
     """All that Airflow takes for a DAG in the folder imports, and that is the samples alone."""
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"conversation_metadata", "replay_rejects"}
+    assert set(bag.dags) == {"backfill", "conversation_metadata", "replay_rejects"}
 
 
-@pytest.mark.parametrize("dag_id", ["conversation_metadata", "replay_rejects"])
+@pytest.mark.parametrize("dag_id", ["backfill", "conversation_metadata", "replay_rejects"])
 def test_parsing_is_light(dag_id: str) -> None:
     """Reading a DAG's file loads nothing of what only a running task needs."""
     code = f"import sys, dags_examples.{dag_id}; print(*sys.modules)"
