@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-crash check format clean
+.PHONY: demo test test-crash bench-workers check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
@@ -15,6 +15,9 @@ KILLS ?= 7
 SEEDS ?= 1 2 3
 test-crash: .venv/.ready  ## Kill a real Airflow's task until it succeeds; takes some minutes.
 	$(BIN)/python -m tests.crash --kills $(KILLS) --seeds $(SEEDS)
+
+bench-workers: .venv/.ready  ## Run the sample backfill on a real Airflow with 1, 2 and 4 workers; takes some minutes.
+	$(BIN)/python -m benchmarks.workers
 
 check: .venv/.ready  ## Format, lint and types.
 	$(BIN)/ruff format --check .

@@ -19,11 +19,13 @@ from airflow.sdk import Connection, Param, dag, task
 
 from airflow_provider_asapp.transfers import SqlToAsappMetadataOperator
 
-# Days at the same time. Each has a task of its own, and each task keeps the connection's `requests_per_second` for
-# itself: together they may make WORKERS times as many.
+# Days at the same time, each in a task of its own, and the requests that each has under way.
 WORKERS = 4
-# What ASAPP takes from the whole account. Another DAG that sends meanwhile needs its part of it, too.
-REQUESTS_PER_SECOND = 100
+MAX_IN_FLIGHT = 4
+# A task keeps to the connection's `requests_per_second` and knows nothing of the others, but ASAPP takes 100 a second
+# from the whole account. Requests leave evenly and may arrive in a bunch: at worst all that are under way, besides the
+# next second's. With this rate for each they are never too many. A DAG that sends meanwhile needs its part of the 100.
+SHARE = 100 // WORKERS - MAX_IN_FLIGHT - 1
 ASAPP = "asapp_default"
 # The share of all records that may be rejected before the run fails.
 MAX_REJECTED_RATIO = 0.01
@@ -53,11 +55,11 @@ def backfill() -> None:
     @task
     def list_days(first_day: str, last_day: str) -> list[dict[str, str]]:
         """Return the days, each as the parameters of its query. Before anything is sent, look at the rate."""
-        rate = float(Connection.get(ASAPP).extra_dejson.get("requests_per_second") or REQUESTS_PER_SECOND)
-        if WORKERS * rate > REQUESTS_PER_SECOND:
+        rate = float(Connection.get(ASAPP).extra_dejson.get("requests_per_second") or 100)
+        if rate > SHARE:
             raise AirflowFailException(
-                f"{WORKERS} tasks with {rate:g} requests a second each are more than the {REQUESTS_PER_SECOND} that "
-                f"ASAPP takes: set requests_per_second of the connection {ASAPP} to {REQUESTS_PER_SECOND // WORKERS}."
+                f"{WORKERS} tasks with {rate:g} requests a second each could be more than ASAPP takes: set "
+                f"requests_per_second of the connection {ASAPP} to {SHARE}."
             )
         first = date.fromisoformat(first_day)
         days = [first + timedelta(days=n) for n in range((date.fromisoformat(last_day) - first).days + 1)]
@@ -95,6 +97,7 @@ def backfill() -> None:
         sql_conn_id="warehouse",
         entity="conversation",
         asapp_conn_id=ASAPP,
+        max_in_flight=MAX_IN_FLIGHT,
         max_rejected=None,  # A day with bad rows is delivered like all others; the last task judges.
         rejects_path="{{ var.value.get('asapp_rejects_path', 'file://~/asapp-rejects') }}",
         deferrable=True,  # A backfill can use up ASAPP's requests of a day: it goes on at 00:00 UTC.

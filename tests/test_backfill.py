@@ -78,7 +78,7 @@ def run(airflow_db: None, sample: DAG, database: Path, tmp_path_factory: pytest.
         rejects = tmp_path_factory.mktemp("rejects")
         with Simulator() as asapp, pytest.MonkeyPatch.context() as patch:
             keys = {"login": asapp.api_id, "password": asapp.api_secret}
-            to_asapp = {"conn_type": "asapp", "host": asapp.url, "extra": {"requests_per_second": 25} | extra, **keys}
+            to_asapp = {"conn_type": "asapp", "host": asapp.url, "extra": {"requests_per_second": 20} | extra, **keys}
             patch.setenv("AIRFLOW_CONN_ASAPP_DEFAULT", json.dumps(to_asapp))
             patch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
             patch.setenv("AIRFLOW_VAR_ASAPP_REJECTS_PATH", rejects.as_uri())
@@ -164,7 +164,7 @@ def test_too_many_rejects_fail_the_run(run: Callable[..., Run], database: Path) 
 
 def test_a_rate_that_is_too_high(run: Callable[..., Run]) -> None:
     """Where the workers together could break ASAPP's limit the run fails, and nothing is sent."""
-    ended = run(DAYS[0], DAYS[-1], requests_per_second="26")
+    ended = run(DAYS[0], DAYS[-1], requests_per_second="21")
     assert (ended.state, ended.requests) == ("failed", 0)
     assert [state for _, state, _ in ended.days] == ["upstream_failed"]
 
@@ -173,7 +173,7 @@ def test_a_rate_that_is_too_high(run: Callable[..., Run]) -> None:
 def test_without_a_rate_the_right_one_is_told(sample: DAG, connect: Callable[..., None], extra: dict[str, Any]) -> None:
     """A connection as it is at first, whose tasks would each make 100 requests a second, is met with what to set."""
     connect("asapp_default", conn_type="asapp", extra=extra)
-    with pytest.raises(AirflowFailException, match="set requests_per_second of the connection asapp_default to 25"):
+    with pytest.raises(AirflowFailException, match="set requests_per_second of the connection asapp_default to 20"):
         sample.get_task("list_days").python_callable(DAYS[0], DAYS[-1])
 
 
