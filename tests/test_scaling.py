@@ -73,6 +73,8 @@ def test_how_the_rate_is_shared() -> None:
         assert tasks * (rate + Options().max_in_flight + 1) == REQUESTS_PER_SECOND
         assert records == tasks * rate * MAX_ITEMS
         assert rate == workers.share(int(tasks))
+    assert "with 16 a single task should make no more than 83." in PAGE.read_text()
+    assert REQUESTS_PER_SECOND == 83 + 16 + 1
 
 
 def most_in_a_second(tasks: int, rate: float) -> int:
