@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -20,11 +20,13 @@ from airflow_provider_asapp.checkpoint import Store
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.connections import CONN_TYPE, client_of, environment, storage_path
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappError, AsappSourceError, AsappStopped
+from airflow_provider_asapp.mapping import Unknown
+from airflow_provider_asapp.pages import Page, Source, pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import NO_RUN, Page, Source, Unknown, Validator, pages_of
+from airflow_provider_asapp.validation import NO_RUN, Validator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -78,7 +80,7 @@ class AsappHook(BaseHook):
         self,
         records: Iterable[Mapping[str, Any]] | Source,
         *,
-        entity: str,
+        entity: Literal["conversation", "agent", "customer"],
         field_map: Mapping[str, str] | None = None,
         unknown: Unknown = "raise",
         batch_size: int = 1000,

@@ -13,7 +13,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "relabeling": {"login": "API Id", "password": "API Secret", "host": "API domain"},
     "placeholders": {
         "host": "api.asapp.com for production; empty for the sandbox, api.sandbox.asapp.com",
-        "port": "443",
+        "port": "normally empty; 443 if the test button answers Bad Request",
         "login": "asapp-api-id",
         "password": "asapp-api-secret",
     },
@@ -42,6 +42,15 @@ CONN_FIELDS: dict[str, Any] = {
         "description": "For a simulator in another container. Never for ASAPP itself, which refuses it.",
     },
 }
+
+# Airflow 3 calls them assets, Airflow 2.11 data sets.
+ASSET_URIS: list[dict[str, Any]] = [
+    {
+        "schemes": ["asapp"],
+        "handler": "airflow_provider_asapp.assets.sanitize_uri",
+        "to_openlineage_converter": "airflow_provider_asapp.assets.to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -74,4 +83,6 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONN_FIELDS,
             }
         ],
+        "asset-uris": ASSET_URIS,
+        "dataset-uris": ASSET_URIS,
     }

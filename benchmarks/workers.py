@@ -132,7 +132,7 @@ def build(path: Path, days: list[date], per_day: int) -> None:
         db.executescript(warehouse.SCHEMA)
         warehouse.fill_dimensions(db, rng)
         marks = "?, " * 13 + "?"
-        db.executemany(f"INSERT INTO conversations VALUES ({marks})", warehouse.numbered(rng, rows))  # noqa: S608
+        db.executemany(f"INSERT INTO conversations VALUES ({marks})", warehouse.numbered(rng, rows))
 
 
 def copy_dags(folder: Path, batch_size: int) -> None:
@@ -287,7 +287,7 @@ def cells(result: Result, alone: Result) -> list[str]:
 def caption(given: argparse.Namespace) -> str:
     """Return on what this was measured."""
     commit = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(commit, cwd=REPOSITORY, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(commit, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     return (
         f"{given.days} days of {given.per_day:,} rows, {given.batch_size} in a request; {os.cpu_count()} cores, "
         f"Python {python_version()}, Airflow {version('apache-airflow')} with LocalExecutor and SQLite, "

@@ -12,18 +12,18 @@ import pytest
 import airflow_provider_asapp
 
 PACKAGE = Path(airflow_provider_asapp.__file__).parent
-REPOSITORY = PACKAGE.parent
+REPOSITORY = Path(__file__).parents[1]
 # From the bottom up: a module may import those that stand before it.
 CORE = (
     *("errors", "coercion", "fields", "list_fields", "schemas"),
-    *("rejects", "validation", "files"),
+    *("rejects", "pages", "mapping", "columns", "validation", "files"),
     *("policy", "pacing", "transport", "answers", "client"),
-    *("accounting", "checkpoint", "isolation", "resume", "window", "rehearsal", "submission"),
+    *("accounting", "checkpoint", "isolation", "resume", "window", "outcomes", "rehearsal", "submission"),
 )
-EDGE = ("compat", "stores", "connections", "hooks", "operators", "sql", "transfers")
+EDGE = ("compat", "stores", "connections", "hooks", "assets", "seen", "lineage", "operators", "sql", "transfers")
 ALONE = ("__init__", "provider_info")
 # Seconds of import time that no DAG file should pay.
-HEAVY = ("requests", "marshmallow", "jsonschema", "sqlparse", "pandas")
+HEAVY = ("requests", "marshmallow", "jsonschema", "sqlparse", "pandas", "openlineage", "statsd")
 
 
 def imports(path: Path) -> set[str]:
@@ -40,7 +40,7 @@ def imports(path: Path) -> set[str]:
 
 def relative(path: Path, level: int) -> str:
     """Return the package that a relative import starts from."""
-    return ".".join(path.relative_to(REPOSITORY).parts[:-level])
+    return ".".join(path.relative_to(PACKAGE.parent).parts[:-level])
 
 
 def loaded_by(statement: str, *, on_top_of: str = "") -> set[str]:
@@ -111,12 +111,24 @@ def test_parsing_a_dag_is_cheap() -> None:
     expected = {f"airflow_provider_asapp.{name}" for name in ("errors", "operators", "policy", "transfers")}
     assert modules_of(added, "airflow_provider_asapp") <= {"airflow_provider_asapp", *expected}
     assert not modules_of(added, *HEAVY, "sqlalchemy")
-    assert not {name for name in modules_of(added, "airflow") if name.startswith("airflow.providers.common.sql")}
+    of_providers = ("airflow.providers.common.sql", "airflow.providers.openlineage")
+    assert not {name for name in modules_of(added, "airflow") if name.startswith(of_providers)}
+
+
+def test_an_asset_is_cheap() -> None:
+    """What Airflow imports for the first asset of a DAG file is one small module."""
+    base = "from airflow.providers.common.compat.sdk import Asset"
+    added = loaded_by("import airflow_provider_asapp.assets", on_top_of=base)
+    assert {name for name in added if name not in sys.stdlib_module_names} <= {
+        "airflow_provider_asapp",
+        "airflow_provider_asapp.assets",
+    }
 
 
 def test_edge_needs_no_airflow_of_today() -> None:
     """What is imported from Airflow at the head of a module comes from where both Airflow 2.11 and 3 have it."""
-    allowed = ("airflow.providers.common.compat.sdk", "airflow.providers.common.sql", "airflow.providers.standard")
+    allowed = ("airflow.providers.common.compat.", "airflow.providers.common.sql", "airflow.providers.standard")
+    allowed += ("airflow.providers.openlineage",)
     for name in set(EDGE) - {"compat"}:
         known = modules_of(imports(PACKAGE / f"{name}.py"), "airflow")
         assert all(module.startswith(allowed) for module in known), name
@@ -125,8 +137,8 @@ def test_edge_needs_no_airflow_of_today() -> None:
 def test_nothing_beside_the_repository() -> None:
     """No file of ours reads or names what lies beside the repository: a clone is all that anyone has."""
     beside = "../" + "shared"
-    for folder in ("airflow_provider_asapp", "dags_examples", "tests", "benchmarks", "docs"):
-        for path in (REPOSITORY / folder).rglob("*"):
+    for folder in (PACKAGE, *(REPOSITORY / name for name in ("dags_examples", "tests", "benchmarks", "docs"))):
+        for path in folder.rglob("*"):
             if path.suffix in {".py", ".md", ".sql", ".json", ".html"}:
                 text = path.read_text()
                 assert beside not in text, path

@@ -13,7 +13,7 @@ from airflow_provider_asapp.pacing import Pacer
 from airflow_provider_asapp.policy import MAX_ITEMS, Options, requests_for
 from airflow_provider_asapp.simulator.contract import REQUESTS_PER_SECOND
 from benchmarks import workers
-from tests.test_documentation import rows, table_behind
+from tests.documents import rows, table_behind
 from tests.town import TownClock
 
 PAGE = workers.PAGE
