@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-crash test-ui test-package bench check format clean
+.PHONY: demo test test-crash test-ui test-package bench bench-workers check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
@@ -29,6 +29,9 @@ test-package: .venv/.package-ready  ## Build wheel and sdist, look into them, in
 # QUICK=1 takes a minute or two, prints and writes nothing; without, docs/speed.md and docs/speed.png are written anew.
 bench: .venv/.ready .venv-bench/.ready  ## Measure speed, cost and memory, side by side with other ways.
 	$(BIN)/python -m benchmarks --python .venv-bench/bin/python $(if $(QUICK),--quick)
+
+bench-workers: .venv/.ready  ## Run the sample backfill on a real Airflow with 1, 2 and 4 workers; takes some minutes.
+	$(BIN)/python -m benchmarks.workers
 
 check: .venv/.ready  ## Format, lint and types.
 	$(BIN)/ruff format --check .

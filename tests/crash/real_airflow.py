@@ -22,6 +22,7 @@ import requests
 
 from airflow_provider_asapp.checkpoint import KEY
 
+DAGS = Path(__file__).parent / "dags"
 DAG_ID = "crash"
 TASK_ID = "push"
 POLL = 0.05
@@ -48,13 +49,26 @@ class Airflow:
     :param home: a folder for it, which is made.
     :param connections: by id.
     :param variables: by name.
+    :param dags: the folder of its DAGs.
+    :param ready: the DAG that it must know before `with` begins.
+    :param settings: of Airflow, instead of those for the crash test, such as ``CORE__PARALLELISM``.
     """
 
-    def __init__(self, home: Path, connections: Mapping[str, Any], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        connections: Mapping[str, Any],
+        variables: Mapping[str, str],
+        *,
+        dags: Path = DAGS,
+        ready: str = DAG_ID,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
+        self._ready = ready
         self._port = free_port()
         self._url = f"http://127.0.0.1:{self._port}"
-        self._env = environment(home, self._url, self._port)
+        self._env = environment(home, self._url, self._port, CORE__DAGS_FOLDER=str(dags), **(settings or {}))
         self._env |= {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
         self._env |= {f"AIRFLOW_VAR_{name.upper()}": value for name, value in variables.items()}
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -87,8 +101,8 @@ class Airflow:
         def ready() -> bool:
             self._check_alive()
             with suppress(requests.RequestException):
-                self._http.headers["Authorization"] = f"Bearer {self._call('GET', '/auth/token')['access_token']}"
-                return bool(self._call("GET", f"/api/v2/dags/{DAG_ID}"))
+                self._http.headers["Authorization"] = f"Bearer {self.call('GET', '/auth/token')['access_token']}"
+                return bool(self.call("GET", f"/api/v2/dags/{self._ready}"))
             return False
 
         wait_for(ready, START_UP, "Airflow did not get ready")
@@ -99,30 +113,31 @@ class Airflow:
                 log = (self.home / f"{program}.log").read_text()
                 raise SystemExit(f"Airflow's {program} ended with {process.returncode}:\n{log[-3000:]}")
 
-    def _call(self, method: str, path: str, **body: Any) -> Any:
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """Return what Airflow's API answers."""
         answer = self._http.request(method, self._url + path, json=body or None, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
-    def trigger(self) -> str:
-        """Start a run of the DAG and return its id."""
-        return str(self._call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", logical_date=None, conf={})["dag_run_id"])
+    def trigger(self, dag_id: str = DAG_ID, **conf: Any) -> str:
+        """Start a run of a DAG and return its id."""
+        return str(self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", logical_date=None, conf=conf)["dag_run_id"])
 
     def task(self, run_id: str) -> Task:
         """Return how the run's task stands."""
         self._check_alive()
         sql = "SELECT state, try_number, pid FROM task_instance WHERE run_id = ? AND task_id = ?"
-        rows = self._rows(sql, run_id, TASK_ID)
+        rows = self.rows(sql, run_id, TASK_ID)
         return Task(*rows[0]) if rows else Task("none", 0, None)
 
     def checkpoint(self, run_id: str) -> int:
         """Return the position of the checkpoint in the task state store, 0 if there is none."""
-        rows = self._rows("SELECT value FROM task_state_store WHERE run_id = ? AND key = ?", run_id, KEY)
+        rows = self.rows("SELECT value FROM task_state_store WHERE run_id = ? AND key = ?", run_id, KEY)
         return int(json.loads(rows[0][0])["position"]) if rows else 0
 
     def report(self, run_id: str) -> dict[str, Any]:
         """Return what the task returned, as Airflow stored it."""
-        rows = self._rows("SELECT value FROM xcom WHERE run_id = ? AND key = 'return_value'", run_id)
+        rows = self.rows("SELECT value FROM xcom WHERE run_id = ? AND key = 'return_value'", run_id)
         return json.loads(rows[0][0])
 
     def last_words(self, run_id: str) -> str:
@@ -130,7 +145,8 @@ class Airflow:
         files = sorted(file for file in (self.home / "logs").rglob("*.log") if run_id in str(file))
         return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in files)
 
-    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        """Return what Airflow's database answers."""
         with closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as db:
             return db.execute(sql, parameters).fetchall()
 
@@ -147,7 +163,7 @@ class Airflow:
         self._http.close()
 
 
-def environment(home: Path, url: str, port: int) -> dict[str, str]:
+def environment(home: Path, url: str, port: int, **more: str) -> dict[str, str]:
     """Return all that this Airflow has to know; nothing of the machine's own Airflow."""
     machine = {
         name: value
@@ -156,7 +172,6 @@ def environment(home: Path, url: str, port: int) -> dict[str, str]:
     }
     secret = secrets.token_hex(32)
     settings = {
-        "CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags"),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__EXECUTOR": "LocalExecutor",
@@ -176,6 +191,7 @@ def environment(home: Path, url: str, port: int) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "8",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        **more,
     }
     return {**machine, "AIRFLOW_HOME": str(home), **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
 
