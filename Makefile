@@ -30,8 +30,9 @@ test-package: .venv/.package-ready  ## Build wheel and sdist, look into them, in
 bench: .venv/.ready .venv-bench/.ready  ## Measure speed, cost and memory, side by side with other ways.
 	$(BIN)/python -m benchmarks --python .venv-bench/bin/python $(if $(QUICK),--quick)
 
+# WRITE=1 puts the table into docs/scaling.md.
 bench-workers: .venv/.ready  ## Run the sample backfill on a real Airflow with 1, 2 and 4 workers; takes some minutes.
-	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.workers $(if $(WRITE),--write)
 
 check: .venv/.ready  ## Format, lint and types.
 	$(BIN)/ruff format --check .
