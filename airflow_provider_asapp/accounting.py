@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,19 +76,25 @@ class Stretch:
     counts: Counts = field(default_factory=Counts)
     rejects: list[Rejection] = field(default_factory=list)
 
-    def take(self, checked: Item | Rejection) -> None:
-        """Add the next record of the source."""
-        self.last = checked.position
-        if isinstance(checked, Item):
-            self.sent += 1
-            self.open += 1
-        else:
-            self.counts.invalid += 1
-            self.rejects.append(checked)
+    def take(self, checked: Sequence[Item | Rejection]) -> list[Item]:
+        """Add the next records of the source, one at least; return those of them that are valid."""
+        self.last = checked[-1].position
+        items = [record for record in checked if isinstance(record, Item)]
+        rejections = [record for record in checked if isinstance(record, Rejection)]
+        self.sent += len(items)
+        self.open += len(items)
+        self.counts.invalid += len(rejections)
+        self.rejects += rejections
+        return items
 
     def close(self, digest: str) -> None:
         """End the stretch with the record that was added last."""
         self.closed, self.digest = True, digest
+
+    def accept(self, count: int) -> None:
+        """Note that so many of its items were accepted."""
+        self.open -= count
+        self.counts.accepted += count
 
     def settle(self, item: Item, verdict: Verdict) -> None:
         """Note the final outcome of one of its items; ``again`` for the last time is a refusal."""
@@ -153,13 +159,6 @@ class Ledger:
             self.position, self.digest = stretch.last, stretch.digest
             self._pending.popleft()
         self._say_progress()
-
-    def seen(self) -> Counts:
-        """Return the outcomes so far, those of unconfirmed stretches too."""
-        total = Counts()
-        for counts in (self.confirmed, *(stretch.counts for stretch in self._pending)):
-            total.add(counts)
-        return total
 
     def say_end(self) -> None:
         """Log the rejected records by field and rule, if there are any."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -39,16 +40,17 @@ class Digest:
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
 
-    def add(self, checked: Item | Rejection) -> None:
-        """Add the next record: the wire content of a valid one, position and errors of an invalid one."""
-        if isinstance(checked, Item):
-            self._hash.update(checked.body)
-        else:
-            self._hash.update(json.dumps([checked.position, checked.errors], sort_keys=True).encode())
+    def add(self, checked: Sequence[Item | Rejection]) -> None:
+        """Add the next records: the wire content of a valid one, position and errors of an invalid one."""
+        self._hash.update(b"".join([record.body if isinstance(record, Item) else _told(record) for record in checked]))
 
     def text(self) -> str:
         """Return the digest so far."""
         return self._hash.hexdigest()
+
+
+def _told(rejection: Rejection) -> bytes:
+    return json.dumps([rejection.position, rejection.errors], sort_keys=True).encode()
 
 
 def fingerprint(**settings: Any) -> str:

@@ -10,7 +10,8 @@ and holds nothing of the value. Patterns are full matches, as ASAPP means them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from marshmallow import ValidationError, fields, missing
 
 from airflow_provider_asapp.coercion import RuleError, integer, is_absent, plain_text, scalar_text, utc_text
 
-PHONE = re.compile(r"[0-9.()+-]+")
+LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 # The rule of HTML's <input type="email"> (HTML standard, "Valid e-mail address").
 EMAIL = re.compile(
     r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@"
@@ -59,9 +60,20 @@ class WireField(fields.Raw):
         """
         if isinstance(value, GivenTwice):
             raise self.make_error("given_twice", keys=" and ".join(value.keys))
-        return super().deserialize(missing if is_absent(value) else value, attr, data, **kwargs)
+        if is_absent(value):
+            return super().deserialize(missing, attr, data, **kwargs)
+        # Without validators, marshmallow does no more with a value that is there, in twice the time.
+        return super().deserialize(value, attr, data, **kwargs) if self.validators else self.checked(value)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return self.checked(value)
+
+    def checked(self, value: Any) -> Any:
+        """Return the wire value of a raw value that is there.
+
+        :param value: any but NULL.
+        :raises ValidationError: with every rule that the value breaks.
+        """
         try:
             if isinstance(value, str) and not value and not self.empty_allowed:
                 raise RuleError("empty")
@@ -109,6 +121,18 @@ class Text(WireField):
         if SURROGATE.search(text):
             yield "unicode"
 
+    def sends_as_they_are(self, texts: Sequence[str]) -> bool:
+        """Tell whether each of these texts is valid and sent unchanged, at the price of one look at all of them.
+
+        :param texts: of the exact type ``str``, at least one.
+        """
+        if not self.empty_allowed and not all(texts):
+            return False
+        return max(map(len, texts)) <= self.max_length and self._has_no_other_characters("".join(texts))
+
+    def _has_no_other_characters(self, text: str) -> bool:
+        return text.isascii() or not SURROGATE.search(text)
+
 
 class AttributeValue(Text):
     """The text of an attribute: of a number or bool its JSON text, of a date or datetime its ISO text."""
@@ -119,27 +143,32 @@ class AttributeValue(Text):
         return scalar_text(value)
 
 
-class PatternText(Text):
-    """Text of certain characters, at least one of them.
+class PlainText(Text):
+    """Text of certain ASCII characters, at least one of them.
 
-    :param pattern: of the whole text.
+    :param characters: the ones that may occur.
     :param max_length: in characters.
     """
 
     empty_allowed = False
 
-    def __init__(self, pattern: re.Pattern[str], max_length: int, **kwargs: Any) -> None:
+    def __init__(self, characters: str, max_length: int, **kwargs: Any) -> None:
         super().__init__(max_length, **kwargs)
-        self.pattern = pattern
+        self._pattern = re.compile(f"[{re.escape(characters)}]+")
+        self._characters = characters.encode()
 
     def _broken_rules(self, text: str) -> Iterator[str]:
         if len(text) > self.max_length:
             yield "length"
-        if not self.pattern.fullmatch(text):
+        if not self._pattern.fullmatch(text):
             yield "pattern"
 
+    def _has_no_other_characters(self, text: str) -> bool:
+        # Ten times as fast as a regular expression.
+        return text.isascii() and not text.encode().translate(None, self._characters)
 
-class Identifier(PatternText):
+
+class Identifier(PlainText):
     """ASCII letters, digits and a few signs.
 
     :param max_length: in characters.
@@ -149,11 +178,11 @@ class Identifier(PatternText):
     default_error_messages = {"pattern": "only letters, digits and {signs} (spaces? REPLACE(col, ' ', '-'))"}
 
     def __init__(self, max_length: int, *, signs: str = "-_", **kwargs: Any) -> None:
-        super().__init__(re.compile(f"[a-zA-Z0-9{re.escape(signs)}]+"), max_length, **kwargs)
+        super().__init__(LETTERS_AND_DIGITS + signs, max_length, **kwargs)
         self.signs = " ".join(signs)
 
 
-class Phone(PatternText):
+class Phone(PlainText):
     """A telephone number; its spaces are left out.
 
     :param max_length: in characters, spaces not counted.
@@ -166,7 +195,7 @@ class Phone(PatternText):
     }
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
-        super().__init__(PHONE, max_length, **kwargs)
+        super().__init__(string.digits + ".()+-", max_length, **kwargs)
 
     def _read(self, value: Any) -> str:
         return plain_text(value).replace(" ", "")

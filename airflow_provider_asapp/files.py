@@ -20,8 +20,8 @@ from operator import itemgetter
 from typing import IO, Any, Literal, NamedTuple, Protocol
 
 from airflow_provider_asapp.errors import AsappConfigurationError
+from airflow_provider_asapp.pages import UNREADABLE, Page, Unreadable, pages_of
 from airflow_provider_asapp.rejects import Rejection
-from airflow_provider_asapp.validation import UNREADABLE, Page, Unreadable, pages_of
 
 log = logging.getLogger(__name__)
 

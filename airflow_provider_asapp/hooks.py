@@ -21,11 +21,13 @@ from airflow_provider_asapp.checkpoint import Store
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.connections import CONN_TYPE, client_of, environment, storage_path
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappError, AsappSourceError, AsappStopped
+from airflow_provider_asapp.mapping import Unknown
+from airflow_provider_asapp.pages import Page, Source, pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import NO_RUN, Page, Source, Unknown, Validator, pages_of
+from airflow_provider_asapp.validation import NO_RUN, Validator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

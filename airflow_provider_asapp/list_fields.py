@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
+import msgspec
 from marshmallow import ValidationError, missing
 
 from airflow_provider_asapp.coercion import RuleError, is_absent
@@ -51,6 +52,8 @@ class IdentifierList(ListField):
             value = [value]
         if not isinstance(value, (list, tuple)):
             raise RuleError("type")
+        if all_texts(value) and self.item.sends_as_they_are(value):
+            return list(value)
         return every(present(value), lambda item: part("item", self.item, item))
 
 
@@ -74,6 +77,8 @@ class Attributes(ListField):
         self.pair = {"name": Text(name_length), "value": AttributeValue(value_length)}
 
     def _items(self, value: Any) -> list[dict[str, str]]:
+        if type(value) is dict and (quick := self._of_plain(value)):
+            return quick
         if isinstance(value, Mapping):
             value = [{"name": name, "value": text} for name, text in value.items() if not is_absent(text)]
         if not isinstance(value, (list, tuple)):
@@ -83,6 +88,16 @@ class Attributes(ListField):
             raise RuleError("items")
         return every(pairs, self._pair)
 
+    def _of_plain(self, mapping: dict[Any, Any]) -> list[dict[str, str]] | None:
+        """Return the pairs of texts and ordinary whole numbers, at a third of the price; None where it is not clear."""
+        names = list(mapping)
+        values = [str(value) if type(value) is int and value.bit_length() < 64 else value for value in mapping.values()]
+        if len(names) > self.max_items or not all_texts(names) or not all_texts(values):
+            return None
+        if not self.pair["name"].sends_as_they_are(names) or not self.pair["value"].sends_as_they_are(values):
+            return None
+        return [{"name": name, "value": value} for name, value in zip(names, values, strict=True)]
+
     def _pair(self, pair: Any) -> dict[str, str]:
         # A key that is too much may be data, so the message can't name it.
         if not isinstance(pair, Mapping) or not pair.keys() <= self.pair.keys():
@@ -90,6 +105,14 @@ class Attributes(ListField):
         keys = [key for key in self.pair if not is_absent(pair.get(key))]
         texts = every(keys, lambda key: part(f"attribute {key}", self.pair[key], pair[key]))
         return dict(zip(keys, texts, strict=True))
+
+
+def all_texts(values: Sequence[Any]) -> bool:
+    """Tell whether these are texts of the exact type ``str``, and at least one.
+
+    :param values: raw values.
+    """
+    return set(map(type, values)) == {str}
 
 
 def present(values: Iterable[Any]) -> list[Any]:
@@ -127,7 +150,7 @@ def part(label: str, field: WireField, value: Any) -> Any:
     :raises ValidationError: if the field does.
     """
     try:
-        return field.deserialize(value)
+        return field.checked(value)
     except ValidationError as error:
         raise ValidationError([f"{label}: {text}" for text in error.messages]) from None
 
@@ -153,13 +176,33 @@ def parsed(text: str) -> object:
     :param text: JSON.
     :raises RuleError: as :func:`unpacked`.
     """
+    if quick := _plain(text):
+        return quick
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_names)
+        return DECODER.decode(text)
     except RuleError:
         raise
     # Also what is nested too deeply, and numbers beyond what Python reads.
     except (ValueError, RecursionError, ArithmeticError):
         raise RuleError("json") from None
+
+
+def _plain(text: str) -> object:
+    """Return what JSON says that holds texts and whole numbers, each name once; None where that is not clear.
+
+    Read in a third of the time, by a decoder that takes a name twice. But each text in it has its two quotes.
+    """
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    values = [*found, *found.values()] if type(found) is dict else found
+    if type(values) is not list:
+        return None
+    kinds = list(map(type, values))
+    texts = kinds.count(str)
+    is_clear = texts + kinds.count(int) == len(kinds) and "\\" not in text and text.count('"') == 2 * texts
+    return found if is_clear else None
 
 
 def _no_constant(_: str) -> NoReturn:
@@ -171,3 +214,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) < len(pairs):
         raise RuleError("json_duplicate")
     return names
+
+
+# Made once: that takes as long as reading a short text.
+DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_names)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_asapp.hooks import AsappHook
+    from airflow_provider_asapp.lineage import Lineage
+    from airflow_provider_asapp.pages import Source
     from airflow_provider_asapp.stores import Store
-    from airflow_provider_asapp.validation import Source
 
 # Seconds after the quota's return over which deferred tasks are spread.
 JITTER = 120.0
@@ -112,6 +113,7 @@ class AsappSubmitOperator(BaseOperator):
         self.validate_only = validate_only
         self.deferrable = deferrable
         self._hook: AsappHook | None = None
+        self._report: dict[str, Any] | None = None
 
     @property
     def expected(self) -> int | None:
@@ -136,8 +138,9 @@ class AsappSubmitOperator(BaseOperator):
         # A rehearsal keeps no checkpoint.
         store = None if self.validate_only else store_of(context)
         try:
-            return self._judged(self._submit(context, store))
+            return self._judged(self._told(self._submit(context, store), context))
         except (AsappFatalError, AsappRejectedError) as error:
+            self._told(getattr(error, "report", None), context)
             raise AirflowFailException(str(error)) from None
         except AsappQuotaExhausted as quota:
             if not self.deferrable or quota.resets_at is None or store is None:
@@ -174,6 +177,15 @@ class AsappSubmitOperator(BaseOperator):
             expected=self.expected,
         )
 
+    def _told(self, report: Any, context: Context) -> Any:
+        """Return the report, if there is one, after it was told to those who watch."""
+        from airflow_provider_asapp.seen import tell
+
+        if report:
+            self._report = report
+            tell(report, context=context, outlets=self.outlets)
+        return report
+
     def _judged(self, report: dict[str, Any]) -> dict[str, Any]:
         if report["read"] or self.on_empty == "succeed":
             return report
@@ -197,6 +209,23 @@ class AsappSubmitOperator(BaseOperator):
         self.log.info("ASAPP's quota for the day is used up: deferred until %s.", moment.isoformat(timespec="seconds"))
         self.defer(trigger=date_time_trigger()(moment=moment), method_name="resume")
         raise AssertionError("defer() raises")
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Lineage:  # noqa: ARG002
+        """Return where the records came from and how many are where now; of a failed task too, if it has a report."""
+        from airflow_provider_asapp.lineage import declared, written
+
+        lineage = self.lineage_of_source()
+        lineage.inputs = declared(self.inlets, beside=lineage.inputs)
+        if self._hook and self._report:
+            domain = None if self.validate_only else self._hook.get_conn().domain
+            lineage.outputs = written(domain, self._report, self.rejects_path)
+        return lineage
+
+    def lineage_of_source(self) -> Lineage:
+        """Return what OpenLineage is told of the source: nothing of records that another task made."""
+        from airflow_provider_asapp.lineage import Lineage
+
+        return Lineage()
 
     def on_kill(self) -> None:
         """End all waits and start no new request."""

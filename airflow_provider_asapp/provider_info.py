@@ -43,6 +43,15 @@ CONN_FIELDS: dict[str, Any] = {
     },
 }
 
+# Airflow 3 calls them assets, Airflow 2.11 data sets.
+ASSET_URIS: list[dict[str, Any]] = [
+    {
+        "schemes": ["asapp"],
+        "handler": "airflow_provider_asapp.assets.sanitize_uri",
+        "to_openlineage_converter": "airflow_provider_asapp.assets.to_openlineage",
+    }
+]
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the dict that Airflow's provider manager reads from the entry point."""
@@ -74,4 +83,6 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONN_FIELDS,
             }
         ],
+        "asset-uris": ASSET_URIS,
+        "dataset-uris": ASSET_URIS,
     }

@@ -11,10 +11,14 @@ from itertools import islice
 from airflow_provider_asapp.checkpoint import Checkpoint, Digest, State, fingerprint
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.errors import AsappSourceError
+from airflow_provider_asapp.pages import UNREADABLE, Source
 from airflow_provider_asapp.rejects import Rejection
-from airflow_provider_asapp.validation import UNREADABLE, Item, Source, Validator
+from airflow_provider_asapp.validation import Item, Validator
 
 log = logging.getLogger(__name__)
+
+# Records that are verified between two looks at whether the client was stopped.
+PART = 1000
 
 
 class Resume:
@@ -72,13 +76,12 @@ class Resume:
     def _agrees(self, state: State) -> bool:
         """Read the confirmed prefix and tell whether it is still what it was; nothing is sent meanwhile."""
         log.info("Verifying the %d records that an earlier try confirmed; nothing is sent meanwhile.", state.position)
-        count = 0
-        for record in islice(self.records, state.position):
-            self.digest.add(record)
-            count += 1
-            if not count % 1000:
-                self._client.wait(0)
-        return count == state.position and self.digest.text() == state.digest
+        left = state.position
+        while left and (part := list(islice(self.records, min(left, PART)))):
+            self.digest.add(part)
+            left -= len(part)
+            self._client.wait(0)
+        return not left and self.digest.text() == state.digest
 
     def _start_over(self, state: State) -> State:
         if state.disagreed:

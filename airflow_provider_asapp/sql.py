@@ -16,7 +16,7 @@ from sqlparse import lexer, tokens
 
 from airflow_provider_asapp.compat import NO_AUTOCOMMIT
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappQueryError, AsappSourceError
-from airflow_provider_asapp.validation import Page
+from airflow_provider_asapp.pages import Page
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

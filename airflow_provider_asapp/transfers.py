@@ -11,7 +11,8 @@ from airflow_provider_asapp.operators import AsappSubmitOperator, check_choice
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-    from airflow_provider_asapp.validation import Page, Source
+    from airflow_provider_asapp.lineage import Lineage
+    from airflow_provider_asapp.pages import Page, Source
 
 
 class SqlToAsappMetadataOperator(AsappSubmitOperator):
@@ -55,6 +56,13 @@ class SqlToAsappMetadataOperator(AsappSubmitOperator):
             return stream(hook, statement, self.parameters, needed=self.field_map or ())
 
         return pages
+
+    def lineage_of_source(self) -> Lineage:
+        """Return the tables that the statement reads."""
+        from airflow_provider_asapp.lineage import of_query
+        from airflow_provider_asapp.sql import hook_of
+
+        return of_query(hook_of(self.sql_conn_id, self.sql_hook_params), self.sql_conn_id, self.sql)
 
 
 class FileToAsappMetadataOperator(AsappSubmitOperator):
@@ -105,6 +113,12 @@ class FileToAsappMetadataOperator(AsappSubmitOperator):
         # Before the submission begins, which deletes them.
         own = self._own_rejects({file.name for file in files})
         return lambda: read(place.fs, [file for file in files if file.name not in own], delimiter=self.delimiter)
+
+    def lineage_of_source(self) -> Lineage:
+        """Return the path."""
+        from airflow_provider_asapp.lineage import of_files
+
+        return of_files(self.path)
 
     def _own_rejects(self, names: set[str]) -> set[str]:
         """Return which of these files an earlier try of this task rejected: this try will replace them.

@@ -1,66 +1,29 @@
-"""Records in, wire JSON or a rejection out. What is valid, marshmallow alone says.
-
-A source is a callable that opens it from its start and yields :class:`Page` after :class:`Page`.
-"""
+"""Records in, wire JSON or a rejection out. What is valid, marshmallow alone says."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Any, Literal, NamedTuple
-from uuid import UUID, uuid5
+from typing import Any
+from uuid import UUID
 
 import marshmallow
 
 from airflow_provider_asapp.coercion import RuleError, is_absent
-from airflow_provider_asapp.errors import AsappConfigurationError, AsappSourceError
+from airflow_provider_asapp.columns import Columns, joined
+from airflow_provider_asapp.errors import AsappConfigurationError
 from airflow_provider_asapp.list_fields import unpacked
+from airflow_provider_asapp.mapping import ColumnMapping, Unknown
+from airflow_provider_asapp.pages import NO_COLUMNS, UNREADABLE, Page
 from airflow_provider_asapp.rejects import Rejection
-from airflow_provider_asapp.schemas import ENTITIES, Entity, api_name, suggestion
-
-Unknown = Literal["raise", "exclude", "attributes"]
+from airflow_provider_asapp.schemas import ENTITIES, Entity
 
 # Names the scope of our event ids among all UUIDs; any constant would do, but it must never change.
 EVENT_IDS = UUID("5b0d6c0e-6d0a-5f5c-9a3e-2f6c1d0b7a41")
 NO_RUN = "no run"
-
-
-class Page(NamedTuple):
-    """Some rows of a source, at most a few thousand.
-
-    :param columns: their names, as the source writes them.
-    :param rows: each with one value for each column.
-    """
-
-    columns: tuple[Any, ...]
-    rows: Sequence[Sequence[Any]]
-
-
-Source = Callable[[], Generator[Page, None, None]]
-
-# What a column's name looks like. Else it may be a value, and is not told.
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]{0,63}\Z")
-
-# The columns of a page whose rows are not mappings of field to value; no mapping has an equal key.
-NO_COLUMNS: tuple[Any, ...] = (object(),)
-# The columns of a page whose rows each hold one Unreadable.
-UNREADABLE: tuple[Any, ...] = (object(),)
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """What a source gives in the place of a record that it can't read: one bad record, and no sign of a wrong mapping.
-
-    :param reason: for the log too, so without a value.
-    :param raw: what stands there.
-    """
-
-    reason: str
-    raw: Any = field(repr=False)
+# A UUID's variant is in the two highest bits of this digit.
+VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 @dataclass(slots=True)
@@ -72,7 +35,8 @@ class Item:
     :param label: the part of the key that logs may show.
     :param event_id: the record's own, or one that is the same whenever this run sends this content.
     :param body: its wire JSON, the event id in it.
-    :param record: as its source gave it.
+    :param columns: their names, as its source gave them.
+    :param row: their values, as its source gave them.
     :param maybe_sent: ASAPP may have it although no answer said so.
     """
 
@@ -81,32 +45,14 @@ class Item:
     label: str
     event_id: str
     body: bytes
-    record: Any = field(repr=False)
+    columns: tuple[Any, ...] = field(default=(), repr=False)
+    row: Sequence[Any] = field(default=(), repr=False)
     maybe_sent: bool = False
 
-
-def pages_of(records: Iterable[Any], size: int = 1000) -> Generator[Page, None, None]:
-    """Yield records (mappings of field to value) as pages of rows that have the same fields.
-
-    :param records: anything that is not a mapping becomes a row that validation refuses.
-    :param size: most rows of a page.
-    """
-    for columns, group in groupby(records, _columns):
-        named = columns is not NO_COLUMNS and columns is not UNREADABLE
-        rows: list[tuple[Any, ...]] = []
-        for record in group:
-            rows.append(tuple(record.values()) if named else (record,))
-            if len(rows) == size:
-                yield Page(columns, rows)
-                rows = []
-        if rows:
-            yield Page(columns, rows)
-
-
-def _columns(record: Any) -> tuple[Any, ...]:
-    if isinstance(record, Mapping):
-        return tuple(record)
-    return UNREADABLE if isinstance(record, Unreadable) else NO_COLUMNS
+    @property
+    def record(self) -> dict[Any, Any]:
+        """The record as its source gave it."""
+        return dict(zip(self.columns, self.row, strict=True))
 
 
 class Validator:
@@ -129,121 +75,95 @@ class Validator:
         scope: str = NO_RUN,
     ) -> None:
         self.entity = entity_named(entity)
-        if unknown not in ("raise", "exclude", "attributes"):
-            raise AsappConfigurationError(f"unknown={unknown!r}: must be 'raise', 'exclude' or 'attributes'.")
         self.unknown = unknown
-        self.field_map = _checked_map(self.entity, field_map or {})
-        self._scope = f"{scope}\n{entity}\n"
+        self._mapping = ColumnMapping(self.entity, field_map or {}, unknown)
+        self.field_map = self._mapping.field_map
         self._schema = self.entity.schema_class()
-        self._names: dict[tuple[Any, ...], dict[Any, str | None]] = {}
+        self._columns = Columns(self._schema)
+        # A UUIDv5 is a hash of a namespace and a name: here both but for the content, with which the name ends.
+        self._hash = hashlib.sha1(EVENT_IDS.bytes + f"{scope}\n{entity}\n".encode(), usedforsecurity=False)
 
     def check_columns(self, columns: tuple[Any, ...]) -> None:
         """Return if these columns can be mapped; asked of a query, or of the first record, before anything is sent.
 
-        :raises AsappSourceError: names each column that is no field, and what it may have meant, or a field that two
-            columns are.
+        :raises AsappSourceError: see :meth:`~airflow_provider_asapp.mapping.ColumnMapping.check`.
         """
-        problems = [text for texts in self._problems(columns).values() for text in texts]
-        if problems:
-            raise AsappSourceError(
-                f"The source does not fit the entity {self.entity.name}; nothing was sent. "
-                f"{'; '.join(problems)} - rename it in the query, or use field_map; "
-                "unknown='exclude' leaves columns out, unknown='attributes' sends them as name/value pairs."
-            )
+        self._mapping.check(columns)
 
-    def check(self, page: Page, first: int) -> Iterator[Item | Rejection]:
-        """Yield one item or rejection for each row of a page.
+    def check(self, page: Page, first: int) -> list[Item | Rejection]:
+        """Return one item or rejection for each row of a page.
 
         :param first: position of its first row.
         """
         if page.columns is UNREADABLE:
-            for position, (bad,) in enumerate(page.rows, first):
-                yield Rejection(position, None, "invalid", {"_schema": [bad.reason]}, bad.raw)
-            return
-        names = self._names_of(page.columns)
-        problems = self._problems(page.columns)
-        for position, row in enumerate(page.rows, first):
-            if page.columns is NO_COLUMNS:
-                yield Rejection(position, None, "invalid", problems, row[0])
-                continue
-            record = dict(zip(page.columns, row, strict=True))
-            yield self._check(position, self._named(record, names), record, problems)
+            return [
+                Rejection(position, None, "invalid", {"_schema": [bad.reason]}, bad.raw)
+                for position, (bad,) in enumerate(page.rows, first)
+            ]
+        problems = self._mapping.problems(page.columns)
+        if page.columns is NO_COLUMNS:
+            return [
+                Rejection(position, None, "invalid", problems, given)
+                for position, (given,) in enumerate(page.rows, first)
+            ]
+        given = {} if problems or not page.rows else self._by_field(page)
+        if not self._columns.are_enough(given):
+            return [self._rejection(at, page.columns, row, problems) for at, row in enumerate(page.rows, first)]
+        return list(self._checked(page, first, given))
 
-    def _check(
-        self, position: int, named: dict[str, Any], record: dict[Any, Any], problems: Mapping[str, list[str]]
-    ) -> Item | Rejection:
+    def _by_field(self, page: Page) -> dict[str, Sequence[Any]]:
+        """Return a page's values by field; what has none is left out or among the attributes."""
+        names = self._mapping.names(page.columns)
+        values = dict(zip(page.columns, zip(*page.rows, strict=True), strict=True))
+        given: dict[str, Sequence[Any]] = {name: values[column] for column, name in names.items() if name}
+        extra = {str(column): values[column] for column, name in names.items() if not name}
+        if extra and self.unknown == "attributes":
+            own = given.get("attributes") or [None] * len(page.rows)
+            others = (dict(zip(extra, row, strict=True)) for row in zip(*extra.values(), strict=True))
+            given["attributes"] = list(map(_with_pairs, own, others))
+        return given
+
+    def _checked(self, page: Page, first: int, given: Mapping[str, Sequence[Any]]) -> Iterator[Item | Rejection]:
+        fragments = self._columns.fragments(given)
+        texts = joined(fragments)
+        labels, *others = (self._columns.texts(name, fragments[name]) for name in self.entity.key_fields)
+        keys = map("\n".join, zip(labels, *others, strict=True)) if others else labels
+        own_ids = self._columns.texts("eventId", fragments.get("eventId", [""] * len(page.rows)))
+        rows = enumerate(zip(page.rows, texts, keys, labels, own_ids, strict=True), first)
+        for position, (row, text, key, label, event_id) in rows:
+            if text is None:
+                yield self._rejection(position, page.columns, row, {})
+                continue
+            body = f"{{{text[1:]}}}".encode()
+            if not event_id:
+                event_id = self._event_id(body)
+                body = b'{"eventId":"%b",%b' % (event_id.encode(), body[1:])
+            yield Item(position, key, label, event_id, body, page.columns, row)
+
+    def _event_id(self, body: bytes) -> str:
+        """Return the UUIDv5 of a content in this scope, as the ``uuid`` module would at four times the price."""
+        content = self._hash.copy()
+        content.update(body)
+        text = content.hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+
+    def _rejection(
+        self, position: int, columns: tuple[Any, ...], row: Sequence[Any], problems: Mapping[str, list[str]]
+    ) -> Rejection:
+        """Return all that is wrong with a row: in the schema's own words, and with its columns."""
+        given = {name: value for name, (value,) in self._by_field(Page(columns, [row])).items()}
         errors: dict[str, list[str]] = {}
         try:
-            wire = self._schema.load(named)
+            wire = self._schema.load(given)
         except marshmallow.ValidationError as error:
             wire = error.valid_data
             errors = flat(error.messages)
         for name, texts in problems.items():
             errors[name] = texts + errors.get(name, [])
-        if errors:
-            return Rejection(position, _label(self.entity, wire), "invalid", errors, record)
-        return self._item(position, wire, record)
-
-    def _item(self, position: int, wire: dict[str, Any], record: dict[Any, Any]) -> Item:
-        text = json.dumps(wire, ensure_ascii=False, separators=(",", ":"))
-        event_id = wire.get("eventId")
-        if event_id is None:
-            event_id = str(uuid5(EVENT_IDS, self._scope + text))
-            text = f'{{"eventId":"{event_id}",{text[1:]}'
-        keys = [wire[name] for name in self.entity.key_fields]
-        return Item(position, "\n".join(keys), keys[0], event_id, text.encode(), record)
-
-    def _named(self, record: dict[Any, Any], names: dict[Any, str | None]) -> dict[str, Any]:
-        """Return the record under API names; what has none is left out or among the attributes."""
-        named = {name: record[column] for column, name in names.items() if name is not None}
-        if self.unknown == "attributes":
-            extra = {str(column): record[column] for column, name in names.items() if name is None}
-            named["attributes"] = _with_pairs(named.get("attributes"), extra)
-        return named
-
-    def _names_of(self, columns: tuple[Any, ...]) -> dict[Any, str | None]:
-        """Return the field that each column is, None for a column that is none."""
-        if columns not in self._names:
-            if len(self._names) > 1000:  # records from a task may each have other keys
-                self._names.clear()
-            self._names[columns] = {
-                column: self.field_map.get(_folded(column)) or api_name(self.entity, column) for column in columns
-            }
-        return self._names[columns]
-
-    def _problems(self, columns: tuple[Any, ...]) -> dict[str, list[str]]:
-        """Return by column or field why these columns can't be mapped."""
-        if columns is NO_COLUMNS:
-            return {"_schema": ["a record must be a mapping of field to value"]}
-        names = self._names_of(columns)
-        problems: dict[str, list[str]] = {}
-        given: dict[str, list[str]] = defaultdict(list)
-        for column in columns:
-            # As a pair of its own name, a column that is no field can be there twice too.
-            name = names[column] or (str(column) if self.unknown == "attributes" else None)
-            if name is not None:
-                given[name].append(str(column))
-        for name, several in given.items():
-            if len(several) > 1:
-                problems[name] = [f"{name} is given by more than one column: {', '.join(several)}"]
-        return problems | (self._strangers(names) if self.unknown == "raise" else {})
-
-    def _strangers(self, names: Mapping[Any, str | None]) -> dict[str, list[str]]:
-        """Return why the columns that are no fields can't be mapped; a name that may be data is not told.
-
-        Without a header, the first row of a CSV stands where the names should: then no column is a field.
-        """
-        meant = {column: suggestion(self.entity, column) for column, name in names.items() if name is None}
-        is_header = any(names.values()) or any(meant.values())
-        problems: dict[str, list[str]] = {}
-        for number, column in enumerate(names, 1):
-            if column not in meant:
-                continue
-            told = str(column) if meant[column] or (is_header and NAME.match(str(column))) else f"number {number}"
-            text = f"column {told!r} is no field of {self.entity.name}"
-            text += f"; did you mean {meant[column]}?" if meant[column] else ""
-            problems[told] = [text if is_header else f"{text}, nor is any other: has the source a header?"]
-        return problems
+        if not errors:
+            raise AssertionError("a field refused what its schema takes")
+        record = dict(zip(columns, row, strict=True))
+        return Rejection(position, _label(self.entity, wire), "invalid", errors, record)
 
 
 def entity_named(name: str) -> Entity:
@@ -265,25 +185,6 @@ def flat(messages: Any, at: str = "") -> dict[str, list[str]]:
         path = f"{at}[{name}]" if isinstance(name, int) else f"{at}.{name}" if at else str(name)
         found |= flat(inner, path)
     return found
-
-
-def _checked_map(entity: Entity, field_map: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(field_map, Mapping):
-        raise AsappConfigurationError("field_map must be a mapping of your name to ASAPP's name.")
-    checked: dict[str, str] = {}
-    for column, name in field_map.items():
-        field_name = api_name(entity, name)
-        if field_name is None:
-            meant = suggestion(entity, name)
-            hint = f" Did you mean {meant}?" if meant else ""
-            raise AsappConfigurationError(f"field_map: {name!r} is no field of {entity.name}.{hint}")
-        checked[_folded(column)] = field_name
-    return checked
-
-
-def _folded(column: object) -> str:
-    # Warehouses change the case of a column's name: Snowflake to upper, Postgres to lower.
-    return str(column).casefold()
 
 
 def _label(entity: Entity, wire: Any) -> str | None:

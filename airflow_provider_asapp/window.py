@@ -179,12 +179,12 @@ class Window:
         room = self._options.window - self._ledger.unconfirmed
         entries: list[Entry] = []
         if not self.exhausted and room >= size - due:
-            entries = self._pop_due()
+            entries = sorted(self._pop_due(), key=_position)
             entries += self._fresh(size - len(entries))
         elif due == size or alone:
             # Only now: what has to go again waits for company as long as an answer may bring some.
-            entries = self._pop_due()
-        return [_batch_of(sorted(entries, key=_position))] if entries else []
+            entries = sorted(self._pop_due(), key=_position)
+        return [_batch_of(entries)] if entries else []
 
     def _due_count(self) -> int:
         now = self._now()
@@ -208,24 +208,27 @@ class Window:
         """Read one stretch of the source, which ends early where its rejects would become too many to keep."""
         entries: list[Entry] = []
         stretch: Stretch | None = None
-        for checked in self._records:
-            stretch = stretch or self._ledger.begin(checked.position)
-            stretch.take(checked)
-            self.read += 1
-            self._digest.add(checked)
-            if isinstance(checked, Item):
-                checked.maybe_sent = checked.position <= self._sent_before
-                entries.append(Entry(checked, stretch, origin))
-            if len(entries) == wanted or len(stretch.rejects) >= HOPELESS_AFTER:
+        while room := min(wanted - len(entries), HOPELESS_AFTER - (len(stretch.rejects) if stretch else 0)):
+            checked = list(islice(self._records, room))
+            if not checked:
+                self.exhausted = True
                 break
-        else:
-            self.exhausted = True
+            stretch = stretch or self._ledger.begin(checked[0].position)
+            entries += self._taken(checked, stretch, origin)
         self._valid += len(entries)
         if stretch:
             stretch.close(self._digest.text())
         if hopeless_source(read=self.read, valid=self._valid):
             raise Hopeless(f"The first {self.read} records are all invalid")
         return entries
+
+    def _taken(self, checked: list[Item | Rejection], stretch: Stretch, origin: Origin) -> list[Entry]:
+        self.read += len(checked)
+        self._digest.add(checked)
+        items = stretch.take(checked)
+        for item in takewhile(lambda item: item.position <= self._sent_before, items):
+            item.maybe_sent = True
+        return [Entry(item, stretch, origin) for item in items]
 
 
 def _position(entry: Entry) -> int:

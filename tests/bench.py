@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_asapp.client import AsappClient
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.simulator import Simulator
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import Validator, pages_of
+from airflow_provider_asapp.validation import Validator
 from tests.clocks import FakeClock
 
 BAD_CAMPAIGN = "New York"

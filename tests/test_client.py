@@ -23,10 +23,11 @@ from airflow_provider_asapp.errors import (
     AsappStopped,
     AsappUnavailableError,
 )
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.schemas import ENTITIES
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.simulator.contract import CONTRACT
-from airflow_provider_asapp.validation import Item, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 from tests.clocks import FakeClock
 from tests.servers import HttpServer, RawServer, Received, Reply
 

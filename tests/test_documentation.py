@@ -19,6 +19,7 @@ from airflow_provider_asapp import errors, hooks, operators, provider_info, tran
 from airflow_provider_asapp.accounting import Counts
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.policy import HOPELESS_AFTER, MAX_ITEMS, Options
+from airflow_provider_asapp.seen import COUNTED
 from airflow_provider_asapp.simulator import Simulator
 from airflow_provider_asapp.simulator.__main__ import _parser
 from dags_examples.demo import warehouse
@@ -141,6 +142,19 @@ def test_the_sql_of_the_readme_is_the_tested_one() -> None:
         theirs = iter((REPOSITORY / name).read_text().splitlines())
         for line in text.splitlines():
             assert line.strip() == "..." or line in theirs, line
+
+
+def test_every_example_is_in_the_readme() -> None:
+    """The table of what to copy names each sample DAG once, and each query."""
+    found = sorted((REPOSITORY / "dags_examples").glob("*.py")) + sorted((REPOSITORY / "dags_examples/sql").iterdir())
+    named = [target for row in table_behind("## Examples") for cell in row for target in LINK.findall(cell)]
+    assert sorted(named) == sorted(str(path.relative_to(REPOSITORY)) for path in found)
+
+
+def test_every_metric_is_documented() -> None:
+    """Exactly the counters that a task sends."""
+    table = table_behind("## Metrics", REPOSITORY / "docs" / "airflow.md")
+    assert [plain(name) for name, _ in table] == [f"asapp.ENTITY.{name}" for name in COUNTED]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -20,9 +20,10 @@ from strategies import anything, records
 
 from airflow_provider_asapp.errors import AsappConfigurationError
 from airflow_provider_asapp.files import File, listed, read
+from airflow_provider_asapp.pages import UNREADABLE, Unreadable, pages_of
 from airflow_provider_asapp.rejects import Rejection, RejectsFolder, plain
 from airflow_provider_asapp.schemas import ENTITIES, Entity
-from airflow_provider_asapp.validation import UNREADABLE, Item, Unreadable, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 
 LOCAL = fsspec.filesystem("file")
 entities = st.sampled_from(list(ENTITIES.values()))

@@ -20,13 +20,14 @@ import pytest
 
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.errors import AsappError, AsappTooManyRejected
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.simulator.contract import CONTRACT, RULES, Entity
 from airflow_provider_asapp.submission import submit
 from airflow_provider_asapp.transport import Answer, Trouble
-from airflow_provider_asapp.validation import Item, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 from tests.bench import MemoryStore, assert_sum, conversations
 from tests.clocks import FakeClock
 from tests.loom import MemoryFolder

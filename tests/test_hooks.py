@@ -26,8 +26,8 @@ from airflow_provider_asapp.errors import (
     AsappTooManyRejected,
 )
 from airflow_provider_asapp.hooks import AsappHook
+from airflow_provider_asapp.pages import Page
 from airflow_provider_asapp.simulator import Simulator
-from airflow_provider_asapp.validation import Page
 from tests.airflow_runs import run
 
 if TYPE_CHECKING:

@@ -16,14 +16,17 @@ REPOSITORY = PACKAGE.parent
 # From the bottom up: a module may import those that stand before it.
 CORE = (
     *("errors", "coercion", "fields", "list_fields", "schemas"),
-    *("rejects", "validation", "files"),
+    *("rejects", "pages", "mapping", "columns", "validation", "files"),
     *("policy", "pacing", "transport", "answers", "client"),
-    *("accounting", "checkpoint", "isolation", "resume", "window", "rehearsal", "submission"),
+    *("accounting", "checkpoint", "isolation", "resume", "window", "outcomes", "rehearsal", "submission"),
 )
-EDGE = ("provider_info", "compat", "stores", "connections", "hooks", "operators", "sql", "transfers")
+EDGE = (
+    *("provider_info", "compat", "stores", "connections", "hooks"),
+    *("assets", "seen", "lineage", "operators", "sql", "transfers"),
+)
 ALONE = ("__init__",)
 # Seconds of import time that no DAG file should pay.
-HEAVY = ("requests", "marshmallow", "jsonschema", "sqlparse", "pandas")
+HEAVY = ("requests", "marshmallow", "jsonschema", "sqlparse", "pandas", "openlineage", "statsd")
 
 
 def imports(path: Path) -> set[str]:
@@ -111,12 +114,24 @@ def test_parsing_a_dag_is_cheap() -> None:
     expected = {f"airflow_provider_asapp.{name}" for name in ("errors", "operators", "policy", "transfers")}
     assert modules_of(added, "airflow_provider_asapp") <= {"airflow_provider_asapp", *expected}
     assert not modules_of(added, *HEAVY, "sqlalchemy")
-    assert not {name for name in modules_of(added, "airflow") if name.startswith("airflow.providers.common.sql")}
+    of_providers = ("airflow.providers.common.sql", "airflow.providers.openlineage")
+    assert not {name for name in modules_of(added, "airflow") if name.startswith(of_providers)}
+
+
+def test_an_asset_is_cheap() -> None:
+    """What Airflow imports for the first asset of a DAG file is one small module."""
+    base = "from airflow.providers.common.compat.sdk import Asset"
+    added = loaded_by("import airflow_provider_asapp.assets", on_top_of=base)
+    assert {name for name in added if name not in sys.stdlib_module_names} <= {
+        "airflow_provider_asapp",
+        "airflow_provider_asapp.assets",
+    }
 
 
 def test_edge_needs_no_airflow_of_today() -> None:
     """What is imported from Airflow at the head of a module comes from where both Airflow 2.11 and 3 have it."""
-    allowed = ("airflow.providers.common.compat.sdk", "airflow.providers.common.sql", "airflow.providers.standard")
+    allowed = ("airflow.providers.common.compat.", "airflow.providers.common.sql", "airflow.providers.standard")
+    allowed += ("airflow.providers.openlineage",)
     for name in set(EDGE) - {"compat"}:
         known = modules_of(imports(PACKAGE / f"{name}.py"), "airflow")
         assert all(module.startswith(allowed) for module in known), name

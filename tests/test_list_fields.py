@@ -10,9 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from marshmallow import ValidationError, missing
+from strategies import scalars
 
-from airflow_provider_asapp.list_fields import Attributes, IdentifierList, ListField
+from airflow_provider_asapp.coercion import is_absent
+from airflow_provider_asapp.list_fields import DECODER, Attributes, IdentifierList, ListField, _plain
 
 SEGMENTS = IdentifierList(8)
 ATTRIBUTES = Attributes(name_length=8, value_length=16, max_items=3)
@@ -180,3 +184,61 @@ def test_what_is_not_pairs_is_refused(value: Any, expected: list[str]) -> None:
 def test_json_says_no_more_than_it_says() -> None:
     """A JSON number as long as a value may be is sent digit by digit."""
     assert ATTRIBUTES.deserialize(json.dumps({"a": 10**15})) == pairs(a=str(10**15))
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.text(max_size=4) | st.integers() | st.dates() | st.none(), scalars, max_size=12))
+def test_a_mapping_is_what_its_pairs_are(mapping: dict[Any, Any]) -> None:
+    """The short way for plain mappings says what the long way for pairs says, values and errors alike."""
+    field = Attributes(name_length=3, value_length=4, max_items=10)
+    pairs = [{"name": name, "value": value} for name, value in mapping.items() if not is_absent(value)]
+    assert outcome(field, mapping) == outcome(field, pairs)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.text("aZ9-_ .é", max_size=5) | scalars, max_size=5))
+def test_a_list_is_what_its_items_are(items: list[Any]) -> None:
+    """The short way for lists of texts says what asking for each item says."""
+    field = IdentifierList(4, signs="-")
+    each = [outcome(field.item, item) for item in items if not is_absent(item)]
+    told = {f"item: {text}" for sent, found in each if not sent for text in found}
+    sent, found = outcome(field, items)
+    assert sent is not bool(told)
+    assert set(found) == told if told else found == [text for _, text in each]
+
+
+def outcome(field: Any, value: Any) -> tuple[bool, Any]:
+    """Return whether the value is sent, and what is, or the error's messages."""
+    try:
+        return True, field.deserialize(value)
+    except ValidationError as error:
+        return False, error.messages
+
+
+texts = st.text('a"\\é{}[]:, \n', max_size=4)
+small = texts | st.integers() | st.none() | st.booleans() | st.floats() | st.just(10**30)
+
+
+def written(pairs: list[tuple[str, Any]], space: str) -> str:
+    """Write an object as JSON, names twice if they are given twice."""
+    members = [f"{json.dumps(name)}:{space}{json.dumps(value)}" for name, value in pairs]
+    return "{" + f",{space}".join(members) + "}"
+
+
+@settings(max_examples=500)
+@given(
+    st.one_of(
+        st.builds(written, st.lists(st.tuples(texts, small), max_size=4), st.sampled_from(["", " ", "\n"])),
+        st.lists(small, max_size=4).map(json.dumps),
+        st.lists(texts, max_size=4).map(lambda given: json.dumps(given, ensure_ascii=False)),
+        scalars.map(str),
+        st.text('{}[]":,\\1.eE-tfn \ud800', max_size=12),
+    )
+)
+def test_plain_json_is_read_as_any_other(text: str) -> None:
+    """The quick reader says what the strict one says, or leaves it to that: names twice, big numbers, escapes."""
+    quick = _plain(text)
+    if quick is not None:
+        strict = DECODER.decode(text)
+        assert quick == strict
+        assert repr(quick) == repr(strict)

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_asapp.errors import AsappSourceError, AsappTooManyRejected
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rehearsal import rehearse
 from airflow_provider_asapp.rejects import RejectsFolder
-from airflow_provider_asapp.validation import Validator, pages_of
+from airflow_provider_asapp.validation import Validator
 from tests.bench import Bench, by_position, conversations
 from tests.loom import MemoryFolder
 

@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import anything, junk, of_contract, properties
 
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.rejects import Rejection, RejectsFolder, plain
 from airflow_provider_asapp.schemas import ENTITIES, Entity
-from airflow_provider_asapp.validation import Item, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 
 
 def rejected(position: int, record: Any = "a record", reason: str = "wrong") -> Rejection:

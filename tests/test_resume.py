@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from airflow_provider_asapp.answers import ACCEPTED, NO_ANSWER, Verdict
 from airflow_provider_asapp.errors import AsappQuotaExhausted, AsappSourceError, AsappStopped, AsappUnavailableError
 from airflow_provider_asapp.hooks import source_of
+from airflow_provider_asapp.pages import Page, pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import Item, Page, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 from tests.bench import Bench, MemoryStore, assert_sum, conversations
 from tests.clocks import FakeClock
 from tests.loom import FakeAsapp, HurriedClock, Killed, Loom, MemoryFolder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import threading
@@ -27,12 +28,13 @@ from airflow_provider_asapp.errors import (
     AsappTooManyRejected,
     AsappUnavailableError,
 )
+from airflow_provider_asapp.pages import pages_of
 from airflow_provider_asapp.policy import Options
 from airflow_provider_asapp.rejects import RejectsFolder
 from airflow_provider_asapp.schemas import ENTITIES
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.submission import submit
-from airflow_provider_asapp.validation import Item, Validator, pages_of
+from airflow_provider_asapp.validation import Item, Validator
 from tests.bench import Bench, MemoryStore, assert_sum, conversations
 from tests.loom import FakeAsapp, Loom, MemoryFolder
 from tests.servers import HttpServer, Received, Reply
@@ -416,7 +418,7 @@ def test_a_spent_quota_is_asked_four_times_whatever_the_window(bench: Bench, win
 def test_twenty_clients_at_the_limit_do_not_take_it_for_the_quota(limit: int, latency: float) -> None:
     """Each as fast as all may be together: everything is delivered, and few requests go to waste."""
     clients, requests = 20, 40
-    item = Item(1, "c", "c", "e", b'{"externalConversationId":"c"}', {})
+    item = Item(1, "c", "c", "e", b'{"externalConversationId":"c"}')
     clock = TownClock(clients)
     failures: list[Exception] = []
 
@@ -515,3 +517,11 @@ def test_a_refused_first_record_is_no_wrong_mapping(bench: Bench) -> None:
     report = bench.submit(records, batch_size=1)
     bench.assert_accounted(report, records)
     assert (report["accepted"], report["refused"]) == (19, 1)
+
+
+def test_the_search_for_garbage_goes_on_afterwards(bench: Bench) -> None:
+    """A submission leaves out what was there before it, and gives it back, also if it fails."""
+    bench.submit([{"externalConversationId": "c1"}])
+    with pytest.raises(AsappTooManyRejected):
+        bench.submit([{"externalConversationId": "c 1"}], max_rejected=0)
+    assert gc.get_freeze_count() == 0

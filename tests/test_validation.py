@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from strategies import MARK, anything, junk, marked_values, properties, records
 
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappSourceError
+from airflow_provider_asapp.pages import Page, pages_of
 from airflow_provider_asapp.rejects import Rejection
 from airflow_provider_asapp.schemas import ENTITIES, Entity
 from airflow_provider_asapp.simulator.contract import RULES
-from airflow_provider_asapp.validation import Item, Page, Validator, flat, pages_of
+from airflow_provider_asapp.validation import Item, Validator, flat
 
 KEYS = {
     "conversation": {"externalConversationId": "c1"},

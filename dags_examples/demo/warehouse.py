@@ -2,7 +2,7 @@
 
 About 4,000 conversations a day over five days, in a normalised schema: ids that are numbers, numbers that
 became floats, JSON in text columns, enums in any case, names in capital letters, NULLs everywhere, and on
-each day the few rows of `FLAWS` that ASAPP would refuse. Nothing in it is about a person.
+each day the few rows of `FLAWS` that ASAPP would refuse. Nobody in it is a real person.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from dags_examples.demo import people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +108,8 @@ def build(path: Path, *, per_day: int = 4_000, seed: int = SEED) -> None:
         fill_dimensions(db, rng)
         rows = (row for day in DAYS for row in a_day(rng, day, per_day))
         db.executemany(f"INSERT INTO conversations VALUES ({'?, ' * 13}?)", numbered(rng, rows))
+        lobs, groups = [lob for lob, _ in LINES_OF_BUSINESS], [group for group, _ in GROUPS]
+        people.fill(db, random.Random(f"people {seed}"), lobs=lobs, groups=groups)
         db.commit()
 
 

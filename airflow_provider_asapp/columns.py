@@ -1,0 +1,155 @@
+"""The fast way to wire JSON: a page's values column by column, with a memory of what marshmallow's fields said.
+
+Why it exists: `Schema.load` and `json.dumps`, record by record, are what a submission would spend most of its time on
+(`docs/speed.md` has the numbers of the last `make bench`). A warehouse's columns hold few different values, or texts
+that go as they are, so the same questions come again.
+
+Nothing here knows a rule. A field is asked what becomes of a value, and the answer, a fragment of JSON, is remembered;
+or it is asked whether it sends a whole column of texts as they are. A value that its field refuses has no fragment:
+its row goes the slow way, through the schema, for all its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring as quoted
+from sys import getsizeof
+from typing import Any
+
+import msgspec
+from marshmallow import Schema, ValidationError, missing
+
+from airflow_provider_asapp.fields import Text
+
+# Only these are remembered, by their exact type. For others, being equal does not mean to be written alike: 1 == True,
+# Decimal("1.10") == Decimal("1.1"), and a moment equals itself in another zone.
+REMEMBERED = {str, int, type(None)}
+# Bytes that a field's memory may hold: values and fragments, and what an entry takes beside them.
+MEMORY = 3_000_000
+ENTRY = 100
+# So many pages of a column go by without a look into the memory, once a page held mostly new values.
+PAGES_WITHOUT = 63
+# So few texts are asked one by one rather than halved again.
+FEW = 4
+
+Fragment = str | None
+
+
+def to_json(wire: str | int | list[Any]) -> str:
+    """Return the JSON that ``json.dumps`` would write, without spaces and with letters as they are, but sooner.
+
+    :param wire: a field's wire value.
+    """
+    if type(wire) is str:
+        return quoted(wire)
+    return msgspec.json.encode(wire).decode() if type(wire) is list else str(wire)
+
+
+class Column:
+    """The fragments of one field's values: ``,"lobId":"1038"``, empty for what is absent, None for what is refused.
+
+    :param name: the field's, as ASAPP writes it.
+    :param field: the marshmallow field whose word it is.
+    """
+
+    def __init__(self, name: str, field: Any) -> None:
+        self.prefix = f",{to_json(name)}:"
+        self._field = field
+        self._pages_without = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._room = MEMORY
+        # The first is looked into without a look at types, so no number gets into it.
+        self._texts: dict[Any, Fragment] = {None: self._ask(None)}
+        self._values: dict[Any, Fragment] = {None: self._ask(None)}
+
+    def _ask(self, value: Any) -> Fragment:
+        try:
+            wire = self._field.deserialize(value)
+        except ValidationError:
+            return None
+        return "" if wire is missing else self.prefix + to_json(wire)
+
+    def fragments(self, values: Sequence[Any]) -> list[Fragment]:
+        """Return the fragment of each value.
+
+        :param values: raw, one for each row of a page.
+        """
+        if self._pages_without:
+            self._pages_without -= 1
+            return self._without_memory(values)
+        try:
+            return list(map(self._texts.__getitem__, values))
+        except (KeyError, TypeError):  # TypeError: a list can't be looked up
+            return self._learn(values)
+
+    def _learn(self, values: Sequence[Any]) -> list[Fragment]:
+        kinds = set(map(type, values))
+        if not kinds <= REMEMBERED:
+            return [self._ask(value) for value in values]
+        if self._room < 0:
+            self._forget()
+        known = self._values if int in kinds else self._texts
+        new = set(values).difference(known)
+        if len(new) > len(values) // 2 and isinstance(self._field, Text):
+            self._pages_without = PAGES_WITHOUT
+        for value in new:
+            known[value] = fragment = self._ask(value)
+            self._room -= ENTRY + getsizeof(value) + getsizeof(fragment)
+        return list(map(known.__getitem__, values))
+
+    def _without_memory(self, values: Sequence[Any]) -> list[Fragment]:
+        """Ask for all at once, where all are texts or absent."""
+        texts = [value for value in values if value is not None]
+        if set(map(type, texts)) != {str}:
+            return self._learn(values)
+        found = self._of_texts(texts)
+        if len(texts) == len(values):
+            return found
+        absent, rest = self._texts[None], iter(found)
+        return [absent if value is None else next(rest) for value in values]
+
+    def _of_texts(self, texts: list[str]) -> list[Fragment]:
+        if isinstance(self._field, Text) and self._field.sends_as_they_are(texts):
+            return [self.prefix + text for text in map(quoted, texts)]
+        if len(texts) <= FEW:
+            return [self._ask(text) for text in texts]
+        half = len(texts) // 2
+        return self._of_texts(texts[:half]) + self._of_texts(texts[half:])
+
+
+class Columns:
+    """The fast way for one schema.
+
+    :param schema: its fields are asked, and set the order of what is sent.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._columns = {name: Column(name, field) for name, field in schema.fields.items()}
+        self._required = {name for name, field in schema.fields.items() if field.required}
+
+    def fragments(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Fragment]]:
+        """Return the fragments of each field that is given, in the schema's order.
+
+        :param given: raw values by field, one for each row; of each required field at least.
+        """
+        return {name: column.fragments(given[name]) for name, column in self._columns.items() if name in given}
+
+    def are_enough(self, given: Mapping[str, Any]) -> bool:
+        """Tell whether no required field is missing as a whole."""
+        return self._required <= given.keys()
+
+    def texts(self, name: str, fragments: Sequence[Fragment]) -> list[str]:
+        """Return the texts that an identifier's fragments carry, which hold nothing that JSON escapes; else empty."""
+        begin = len(self._columns[name].prefix) + 1
+        return [fragment[begin:-1] if fragment else "" for fragment in fragments]
+
+
+def joined(fragments: Mapping[str, list[Fragment]]) -> list[Fragment]:
+    """Return each row's fragments as one text, None for a row that has a refused value."""
+    columns: Any = fragments.values()
+    try:
+        return list(map("".join, zip(*columns, strict=True)))
+    except TypeError:  # there is a None
+        return [None if None in row else "".join(row) for row in zip(*columns, strict=True)]
