@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-crash bench check format clean
+.PHONY: demo test test-crash test-ui test-package bench check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
@@ -15,6 +15,16 @@ KILLS ?= 7
 SEEDS ?= 1 2 3
 test-crash: .venv/.ready  ## Kill a real Airflow's task until it succeeds; takes some minutes.
 	$(BIN)/python -m tests.crash --kills $(KILLS) --seeds $(SEEDS)
+
+# PICTURES=1 replaces the pictures of the documents; otherwise they go to build/ui.
+test-ui: .venv/.ui-ready  ## Do in a real browser, on a real Airflow, what a person does first; takes some minutes.
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || test $$(id -u) -ne 0 || \
+		(apt-get --quiet --quiet update && apt-get --quiet --quiet --yes install chromium)
+	$(BIN)/python -m tests.ui $(if $(PICTURES),--pictures docs/pictures)
+
+# SELECTION="tests/test_house.py ..." runs so much of the suite against the installed wheel.
+test-package: .venv/.package-ready  ## Build wheel and sdist, look into them, install them, test the installed wheel.
+	$(BIN)/python -m tests.package $(SELECTION)
 
 # QUICK=1 takes a minute or two, prints and writes nothing; without, docs/speed.md and docs/speed.png are written anew.
 bench: .venv/.ready .venv-bench/.ready  ## Measure speed, cost and memory, side by side with other ways.
@@ -43,4 +53,12 @@ clean:  ## Remove everything that the other targets made.
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python --group bench
+	touch $@
+
+.venv/.package-ready: .venv/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group package
+	touch $@
+
+.venv/.ui-ready: .venv/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group ui
 	touch $@

@@ -38,7 +38,7 @@ class Digest:
     """The running digest of what the records of a source became."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.sha256()  # By the processor's own instructions: twice as fast as BLAKE2.
 
     def add(self, checked: Sequence[Item | Rejection]) -> None:
         """Add the next records: the wire content of a valid one, position and errors of an invalid one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from numbers import Integral, Number
 from typing import TypeGuard
@@ -109,7 +109,7 @@ def plain_text(value: object) -> str:
 
 
 def scalar_text(value: object) -> str:
-    """Return a number or bool as its JSON text, a date or datetime as its ISO text, else :func:`plain_text`.
+    """Return a number or bool as its JSON text, a date, time or datetime as its ISO text, else :func:`plain_text`.
 
     :param value: any raw value.
     :raises RuleError: ``type``; so do infinities, which JSON can't write.
@@ -120,7 +120,7 @@ def scalar_text(value: object) -> str:
         return float.__repr__(value)
     if isinstance(value, Decimal) and value.is_finite():
         return str(value)  # every digit: 1.10 stays 1.10
-    if isinstance(value, date):
+    if isinstance(value, date | time):
         return value.isoformat()
     return plain_text(value)
 
@@ -152,10 +152,10 @@ def _utc_text_of_datetime(value: datetime) -> str:
 
 
 def _utc_text_of_match(match: re.Match[str]) -> str:
-    day, time, fraction = match["day"], match["time"] or "00:00", match["fraction"] or ""
+    day, clock, fraction = match["day"], match["time"] or "00:00", match["fraction"] or ""
     try:
         # Without the fraction, which no offset changes: datetime would cut it to six digits.
-        moment = datetime.fromisoformat(f"{day}T{time.removesuffix(fraction)}")
+        moment = datetime.fromisoformat(f"{day}T{clock.removesuffix(fraction)}")
     except ValueError:
         raise RuleError("type") from None
     if match["time"] and not match["zone"]:

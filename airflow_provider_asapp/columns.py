@@ -88,12 +88,16 @@ class Column:
         kinds = set(map(type, values))
         if not kinds <= REMEMBERED:
             return [self._ask(value) for value in values]
-        if self._room < 0:
-            self._forget()
         known = self._values if int in kinds else self._texts
         new = set(values).difference(known)
-        if len(new) > len(values) // 2 and isinstance(self._field, Text):
+        is_varied = len(new) > len(values) // 2
+        if is_varied and isinstance(self._field, Text):
             self._pages_without = PAGES_WITHOUT
+        if self._room < 0 and is_varied:
+            return [self._ask(value) for value in values]  # To remember these would be of no use either.
+        if self._room < 0:
+            self._forget()
+            return self._learn(values)
         for value in new:
             known[value] = fragment = self._ask(value)
             self._room -= ENTRY + getsizeof(value) + getsizeof(fragment)

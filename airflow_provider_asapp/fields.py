@@ -60,7 +60,7 @@ class WireField(fields.Raw):
         """
         if isinstance(value, GivenTwice):
             raise self.make_error("given_twice", keys=" and ".join(value.keys))
-        if is_absent(value):
+        if value is missing or is_absent(value):
             return super().deserialize(missing, attr, data, **kwargs)
         # Without validators, marshmallow does no more with a value that is there, in twice the time.
         return super().deserialize(value, attr, data, **kwargs) if self.validators else self.checked(value)

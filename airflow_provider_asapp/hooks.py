@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -91,7 +91,7 @@ class AsappHook(BaseHook):
         self,
         records: Iterable[Mapping[str, Any]] | Source,
         *,
-        entity: str,
+        entity: Literal["conversation", "agent", "customer"],
         field_map: Mapping[str, str] | None = None,
         unknown: Unknown = "raise",
         batch_size: int = 1000,

@@ -41,7 +41,11 @@ class IdentifierList(ListField):
     :param signs: as for :class:`~airflow_provider_asapp.fields.Identifier`.
     """
 
-    default_error_messages = {"type": "must be a list of identifiers, native or JSON, or one as text"}
+    default_error_messages = {
+        "type": "must be a list of identifiers, native or JSON, or one as text",
+        # Of an array of an enum or citext, Postgres' drivers make {a,b}.
+        "json": "is not valid JSON (an array? CAST(col AS TEXT[]))",
+    }
 
     def __init__(self, max_length: int, *, signs: str = "-_", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -76,6 +80,25 @@ class Attributes(ListField):
         self.max_items = max_items
         self.pair = {"name": Text(name_length), "value": AttributeValue(value_length)}
 
+    def _wire(self, value: Any) -> Any:
+        return (self._of_plain_pairs(value) if type(value) is str else None) or super()._wire(value)
+
+    def _of_plain_pairs(self, text: str) -> list[dict[str, str]] | None:
+        """Return what a JSON list of pairs of texts says, at a fifth of the price; None where it is not clear."""
+        try:
+            pairs = _decode_pairs(text)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+        if not 0 < len(pairs) <= self.max_items or "\\" in text or text.count('"') != 8 * len(pairs):
+            return None
+        names, values = [pair.name for pair in pairs], [pair.value for pair in pairs]
+        return self._pairs(names, values)
+
+    def _pairs(self, names: list[str], values: list[str]) -> list[dict[str, str]] | None:
+        if not self.pair["name"].sends_as_they_are(names) or not self.pair["value"].sends_as_they_are(values):
+            return None
+        return [{"name": name, "value": value} for name, value in zip(names, values, strict=True)]
+
     def _items(self, value: Any) -> list[dict[str, str]]:
         if type(value) is dict and (quick := self._of_plain(value)):
             return quick
@@ -94,9 +117,7 @@ class Attributes(ListField):
         values = [str(value) if type(value) is int and value.bit_length() < 64 else value for value in mapping.values()]
         if len(names) > self.max_items or not all_texts(names) or not all_texts(values):
             return None
-        if not self.pair["name"].sends_as_they_are(names) or not self.pair["value"].sends_as_they_are(values):
-            return None
-        return [{"name": name, "value": value} for name, value in zip(names, values, strict=True)]
+        return self._pairs(names, values)
 
     def _pair(self, pair: Any) -> dict[str, str]:
         # A key that is too much may be data, so the message can't name it.
@@ -105,6 +126,14 @@ class Attributes(ListField):
         keys = [key for key in self.pair if not is_absent(pair.get(key))]
         texts = every(keys, lambda key: part(f"attribute {key}", self.pair[key], pair[key]))
         return dict(zip(keys, texts, strict=True))
+
+
+class _Pair(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    value: str
+
+
+_decode_pairs = msgspec.json.Decoder(list[_Pair]).decode
 
 
 def all_texts(values: Sequence[Any]) -> bool:

@@ -243,7 +243,7 @@ class AsappMetadataOperator(AsappSubmitOperator):
 
     template_fields: Sequence[str] = ("records", *AsappSubmitOperator.template_fields)
 
-    def __init__(self, *, records: Iterable[Mapping[str, Any]], **kwargs: Any) -> None:
+    def __init__(self, *, records: Iterable[Mapping[str, Any]] | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.records = records if to_be_rendered(records) else Veiled(records)
 

@@ -13,7 +13,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "relabeling": {"login": "API Id", "password": "API Secret", "host": "API domain"},
     "placeholders": {
         "host": "api.asapp.com for production; empty for the sandbox, api.sandbox.asapp.com",
-        "port": "443",
+        "port": "normally empty; 443 if the test button answers Bad Request",
         "login": "asapp-api-id",
         "password": "asapp-api-secret",
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ QUOTED_NAME = re.compile(r"(?<!\w)([\"'`])([\w.$]+)\1(?!\w)")
 QUOTES = re.compile(r"[\"'`]")
 TAIL = re.compile(r"(?<=: )[^:\"'`]+\Z")
 WORD = re.compile(r"[\w$]+")
+# Words that databases put in quotes or behind a colon themselves; pytz is what DuckDB lacks for TIMESTAMPTZ.
+NO_VALUES = "syntax error pytz"
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
 
@@ -92,7 +94,6 @@ def stream(
     """
     engine = engine_of(hook)
     if engine is None:
-        log.info("%s has no SQLAlchemy engine: reading with the driver's own cursor.", type(hook).__name__)
         pages = _stream_cursor(hook, statement, parameters)
     else:
         pages = _stream_engine(engine, statement, parameters)
@@ -110,13 +111,18 @@ def _check_needed(needed: Iterable[str], columns: tuple[str, ...]) -> None:
 
 
 def engine_of(hook: DbApiHook) -> Engine | None:
-    """Return the hook's SQLAlchemy engine, None if it has none or its dialect is not installed."""
+    """Return the hook's SQLAlchemy engine; None if it has none or its dialect is not installed, and the log says so."""
     from sqlalchemy.exc import ArgumentError
 
     try:
         return hook.get_sqlalchemy_engine()
-    except (NotImplementedError, ImportError, ArgumentError, AirflowException):
-        # ArgumentError: also what an unknown dialect raises (NoSuchModuleError).
+    except (NotImplementedError, ImportError, ArgumentError, AirflowException) as error:
+        # ArgumentError: also what an unknown dialect raises (NoSuchModuleError). Its text may quote the whole URL.
+        reason = str(error) if isinstance(error, ImportError) else type(error).__name__
+        log.info(
+            "%s has no SQLAlchemy engine (%s): reading with the driver's own cursor, which may load the whole result.",
+            *(type(hook).__name__, reason),
+        )
         return None
 
 
@@ -127,8 +133,14 @@ def _stream_engine(engine: Engine, statement: str, parameters: Parameters) -> Ge
     options: dict[str, Any] = {"stream_results": True, "max_row_buffer": PAGE_ROWS, "no_parameters": not parameters}
     options |= NO_AUTOCOMMIT
     try:
-        with _failing_as(SQLAlchemyError, statement), engine.connect().execution_options(**options) as connection:
-            result = connection.exec_driver_sql(statement, _driver_form(parameters))
+        with (
+            _failing_as(SQLAlchemyError, statement),
+            _connected(engine.connect).execution_options(**options) as connection,
+            # Ends with a rollback. Without it SQLAlchemy 1.4 (Airflow 2.11) commits what a statement changes.
+            closing(connection.begin()),
+            # Closed here, or a reader that breaks off would leave the server's cursor to the garbage collector.
+            closing(connection.exec_driver_sql(statement, _driver_form(parameters))) as result,
+        ):
             if not result.returns_rows:
                 raise AsappConfigurationError(NO_QUERY)
             columns = tuple(result.keys())
@@ -146,7 +158,7 @@ def _driver_form(parameters: Parameters) -> Any:
 
 def _stream_cursor(hook: DbApiHook, statement: str, parameters: Parameters) -> Generator[Page, None, None]:
     with (
-        closing(_connected(hook, statement)) as connection,
+        closing(_connected(hook.get_conn)) as connection,
         closing(connection.cursor()) as cursor,
         _failing_as(_errors_of(connection), statement),
     ):
@@ -159,11 +171,11 @@ def _stream_cursor(hook: DbApiHook, statement: str, parameters: Parameters) -> G
             yield Page(columns, rows)
 
 
-def _connected(hook: DbApiHook, statement: str) -> Any:
+def _connected(connect: Callable[[], Any]) -> Any:
     try:
-        return hook.get_conn()
+        return connect()
     except Exception as error:  # noqa: BLE001 - the driver's own class is not known before it has connected
-        raise AsappQueryError(f"The warehouse can't be reached: {told(error, statement)}") from None
+        raise AsappQueryError(f"The warehouse can't be reached: {told(error)}") from None
 
 
 def _errors_of(connection: Any) -> type[Exception] | tuple[()]:
@@ -181,14 +193,17 @@ def _failing_as(errors: type[Exception] | tuple[()], statement: str) -> Iterator
         raise AsappQueryError(f"The warehouse's query failed: {told(error, statement)}") from None
 
 
-def told(error: Exception, statement: str) -> str:
+def told(error: Exception, statement: str | None = None) -> str:
     """Return the database's own words, as far as they can't quote a row: what stands in the statement too is shown.
 
     :param error: of SQLAlchemy, or of the driver.
+    :param statement: None if none was run: then nothing behind a colon can be of a row.
     """
     original: Exception = getattr(error, "orig", None) or error
-    known = set(WORD.findall(f"{statement} syntax error".lower()))
-    text = TAIL.sub(lambda tail: tail[0] if _is_known(tail[0], known) else "…", _first_words(original))
+    text = _first_words(original)
+    known = set(WORD.findall(f"{statement or ''} {NO_VALUES}".lower()))
+    if statement is not None:
+        text = TAIL.sub(lambda tail: tail[0] if _is_known(tail[0], known) else "…", text)
     return f"{type(original).__name__}: {_without_values(text, known)}"
 
 
@@ -213,5 +228,5 @@ def _first_words(error: Exception) -> str:
     # MySQL's drivers and pyodbc have a code and a text: str() would put quotes around the text.
     text = " ".join(map(str, error.args)) if len(error.args) > 1 else str(error)
     # Snowflake names the wrong column in the second line; in Postgres that is `DETAIL: ` or `LINE 1: `.
-    lines = [line for line in text.splitlines()[:2] if not re.match(r"[A-Z]+( \d+)?: ", line)]
+    lines = [line.strip() for line in text.splitlines()[:2] if not re.match(r"[A-Z]+( \d+)?: ", line)]
     return " ".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
@@ -174,6 +174,8 @@ def test_text_whole_numbers_and_uuids_have_a_text(value: object, text: str) -> N
         (Decimal("1.10"), "1.10"),
         (Decimal("1E+1000000"), "1E+1000000"),
         (date(2022, 7, 8), "2022-07-08"),
+        (time(11, 15), "11:15:00"),
+        (time(11, 15, tzinfo=INDIA), "11:15:00+05:30"),
         (datetime(2022, 7, 8, 11, 15), "2022-07-08T11:15:00"),
         (datetime(2022, 7, 8, 11, 15, tzinfo=INDIA), "2022-07-08T11:15:00+05:30"),
         ("as it is", "as it is"),
@@ -181,7 +183,7 @@ def test_text_whole_numbers_and_uuids_have_a_text(value: object, text: str) -> N
     ids=str,
 )
 def test_scalars_have_their_json_or_iso_text(value: object, text: str) -> None:
-    """An attribute's number, bool, date or datetime is written as JSON or ISO 8601 writes it, digits kept."""
+    """An attribute's number, bool, date, time or datetime is written as JSON or ISO 8601 writes it, digits kept."""
     assert scalar_text(value) == text
 
 

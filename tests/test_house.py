@@ -12,7 +12,7 @@ import pytest
 import airflow_provider_asapp
 
 PACKAGE = Path(airflow_provider_asapp.__file__).parent
-REPOSITORY = PACKAGE.parent
+REPOSITORY = Path(__file__).parents[1]
 # From the bottom up: a module may import those that stand before it.
 CORE = (
     *("errors", "coercion", "fields", "list_fields", "schemas"),
@@ -43,7 +43,7 @@ def imports(path: Path) -> set[str]:
 
 def relative(path: Path, level: int) -> str:
     """Return the package that a relative import starts from."""
-    return ".".join(path.relative_to(REPOSITORY).parts[:-level])
+    return ".".join(path.relative_to(PACKAGE.parent).parts[:-level])
 
 
 def loaded_by(statement: str, *, on_top_of: str = "") -> set[str]:
@@ -140,8 +140,8 @@ def test_edge_needs_no_airflow_of_today() -> None:
 def test_nothing_beside_the_repository() -> None:
     """No file of ours reads or names what lies beside the repository: a clone is all that anyone has."""
     beside = "../" + "shared"
-    for folder in ("airflow_provider_asapp", "dags_examples", "tests", "benchmarks", "docs"):
-        for path in (REPOSITORY / folder).rglob("*"):
+    for folder in (PACKAGE, *(REPOSITORY / name for name in ("dags_examples", "tests", "benchmarks", "docs"))):
+        for path in folder.rglob("*"):
             if path.suffix in {".py", ".md", ".sql", ".json", ".html"}:
                 text = path.read_text()
                 assert beside not in text, path

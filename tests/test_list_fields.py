@@ -111,6 +111,7 @@ NOT_A_LIST = "must be a list of identifiers, native or JSON, or one as text"
 NOT_PAIRS = "must be a list of name/value pairs or a mapping, native or JSON"
 NOT_A_PAIR = "each item must be a pair of name and value, without any other key"
 NOT_JSON = "is not valid JSON"
+NOT_JSON_LIST = "is not valid JSON (an array? CAST(col AS TEXT[]))"
 EMPTY = "empty text is not allowed (to send nothing: NULLIF(col, ''))"
 loop: list[Any] = []
 loop.append(loop)
@@ -127,11 +128,11 @@ loop.append(loop)
         (loop, [ITEM_TYPE]),
         (Array([["a"]]), [ITEM_TYPE]),
         (['"a"'], [ITEM_PATTERN]),
-        ("{a,b}", [NOT_JSON]),
-        ('["a"', [NOT_JSON]),
-        ("[" * 100_000, [NOT_JSON]),
-        (f"[{'9' * 5000}]", [NOT_JSON]),
-        ("[1e99999999999999999999]", [NOT_JSON]),
+        ("{a,b}", [NOT_JSON_LIST]),
+        ('["a"', [NOT_JSON_LIST]),
+        ("[" * 100_000, [NOT_JSON_LIST]),
+        (f"[{'9' * 5000}]", [NOT_JSON_LIST]),
+        ("[1e99999999999999999999]", [NOT_JSON_LIST]),
         ("[NaN]", ["is JSON with NaN or Infinity, which JSON has not"]),
         ('{"a": 1}', [NOT_A_LIST]),
         ({"a": "b"}, [NOT_A_LIST]),
@@ -186,6 +187,10 @@ def test_json_says_no_more_than_it_says() -> None:
     assert ATTRIBUTES.deserialize(json.dumps({"a": 10**15})) == pairs(a=str(10**15))
 
 
+texts = st.text('a"\\é{}[]:, \n', max_size=4)
+small = texts | st.integers() | st.none() | st.booleans() | st.floats() | st.just(10**30)
+
+
 @settings(max_examples=300)
 @given(st.dictionaries(st.text(max_size=4) | st.integers() | st.dates() | st.none(), scalars, max_size=12))
 def test_a_mapping_is_what_its_pairs_are(mapping: dict[Any, Any]) -> None:
@@ -193,6 +198,27 @@ def test_a_mapping_is_what_its_pairs_are(mapping: dict[Any, Any]) -> None:
     field = Attributes(name_length=3, value_length=4, max_items=10)
     pairs = [{"name": name, "value": value} for name, value in mapping.items() if not is_absent(value)]
     assert outcome(field, mapping) == outcome(field, pairs)
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["name", "value"]), st.text('a"\\é', max_size=5), min_size=2)
+        | st.dictionaries(st.sampled_from(["name", "value", "n"]), small, max_size=3),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_pairs_in_json_are_what_they_are_natively(given: list[dict[str, Any]], twice: bool) -> None:
+    """The short way for JSON pairs says what the long way says, values and errors alike, also of a name given twice."""
+    field = Attributes(name_length=3, value_length=4, max_items=3)
+    text = json.dumps(given, ensure_ascii=False)
+    if twice and '"name"' in text:
+        text = text.replace('"name"', '"name": "b", "name"', 1)
+        expected: Any = (False, [field.error_messages["json_duplicate"]])
+    else:
+        expected = outcome(field, DECODER.decode(text))
+    assert outcome(field, text) == expected
 
 
 @settings(max_examples=300)
@@ -213,10 +239,6 @@ def outcome(field: Any, value: Any) -> tuple[bool, Any]:
         return True, field.deserialize(value)
     except ValidationError as error:
         return False, error.messages
-
-
-texts = st.text('a"\\é{}[]:, \n', max_size=4)
-small = texts | st.integers() | st.none() | st.booleans() | st.floats() | st.just(10**30)
 
 
 def written(pairs: list[tuple[str, Any]], space: str) -> str:

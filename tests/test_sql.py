@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+from sqlalchemy.exc import ArgumentError
 
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappQueryError, AsappSourceError
 from airflow_provider_asapp.sql import PAGE_ROWS, engine_of, hook_of, one_statement, stream, told
@@ -53,6 +55,30 @@ def test_way(warehouse: Path, way: str) -> None:
     assert (engine is not None) == (way == "engine")
     if engine:
         engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModuleNotFoundError("No module named 'psycopg'"), "No module named 'psycopg'"),
+        (ArgumentError("Could not parse URL from string 'x://me:hidden-word@db'"), "ArgumentError"),
+        (NotImplementedError(), "NotImplementedError"),
+    ],
+)
+def test_without_an_engine_the_log_says_why(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, reason: str
+) -> None:
+    """Who wonders why a task takes so much memory finds that its rows come by the driver's cursor, and why."""
+
+    def no_engine(*_: Any) -> None:
+        raise error
+
+    caplog.set_level(logging.INFO, "airflow_provider_asapp")
+    connect("warehouse", conn_type="sqlite", host=":memory:")
+    monkeypatch.setattr(SqliteHook, "get_sqlalchemy_engine", no_engine)
+    assert rows("SELECT 1") == [(1,)]
+    assert caplog.messages[0].startswith(f"SqliteHook has no SQLAlchemy engine ({reason}): reading with the driver's")
+    assert "hidden-word" not in caplog.text
 
 
 def test_pages(warehouse: Path) -> None:
@@ -288,6 +314,10 @@ def wrapped(*arguments: Any) -> Exception:
         (["Could not decode to UTF-8 column 'nope' with text 'O'Brien 5550100'"], "Could not decode to UTF-8 column …"),
         (['invalid input syntax for type integer: "5" pipe for Jane Doe"'], "invalid input syntax for type integer: …"),
         (["Numeric value 'O'Brien' is not recognized"], "Numeric value …"),
+        (
+            ["Invalid Input Error: Required module 'pytz' failed to import:\nNo module named 'pytz'"],
+            "Invalid Input Error: Required module 'pytz' failed to import: No module named 'pytz'",
+        ),
         (['ORA-00904: "NOPE": invalid identifier'], 'ORA-00904: "NOPE": …'),
         ([], ""),
     ],
@@ -295,3 +325,11 @@ def wrapped(*arguments: Any) -> Exception:
 def test_told(arguments: list[Any], text: str) -> None:
     """Of a database's message all is shown but what could be a row's; what the statement says itself is none."""
     assert told(wrapped(*arguments), "SELECT nope FROM t") == f"DataError: {text}"
+
+
+def test_told_before_any_statement() -> None:
+    """Why a database can't be reached is shown: there is no row yet that it could quote. Names stay hidden."""
+    text = 'connection to server at "10.0.0.7", port 5432 failed: Connection refused\n\tIs the server running there?'
+    assert told(wrapped(text)) == (
+        "DataError: connection to server at …, port 5432 failed: Connection refused Is the server running there?"
+    )
