@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     get_current_context,
 )
 
+from airflow_provider_asapp import compat
 from airflow_provider_asapp.checkpoint import Store
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.connections import CONN_TYPE, client_of, environment, storage_path
@@ -52,6 +53,16 @@ class AsappHook(BaseHook):
         self.asapp_conn_id = asapp_conn_id
         self._stopping = threading.Event()
         self._rejects_folders: set[str] = set()
+
+    @staticmethod
+    def get_ui_field_behaviour() -> dict[str, Any]:
+        """Return how the connection form shows Airflow's own fields."""
+        return compat.ui_field_behaviour()
+
+    @staticmethod
+    def get_connection_form_widgets() -> dict[str, Any]:
+        """Return the connection form's extra fields."""
+        return compat.connection_form_widgets()
 
     def get_conn(self) -> AsappClient:
         """Return the client that this connection describes, always the same one; close it when done.

@@ -130,6 +130,9 @@ class AsappSubmitOperator(BaseOperator):
         :raises AirflowFailException: the data or the set-up is wrong, which a retry can't mend.
         :raises AsappRetryableError: ASAPP or the source can't be reached; Airflow's retries apply.
         """
+        return self._deliver(context)
+
+    def _deliver(self, context: Context) -> dict[str, Any]:
         from airflow_provider_asapp.stores import store_of
 
         # A rehearsal keeps no checkpoint.
@@ -142,12 +145,16 @@ class AsappSubmitOperator(BaseOperator):
         except AsappQuotaExhausted as quota:
             if not self.deferrable or quota.resets_at is None or store is None:
                 raise
+            # Not all tasks of all companies in the same second.
+            moment = quota.resets_at + timedelta(seconds=random.uniform(0, JITTER))  # noqa: S311 - no secret
+            self._raise_if_ended_before(moment, quota, context)
             store.keep_over_deferral()
-            self._defer_until(quota.resets_at)
+            self._defer_until(moment)
 
     def resume(self, context: Context, event: Any = None, **_: Any) -> dict[str, Any]:  # noqa: ARG002
         """Go on from the checkpoint, after the quota's return."""
-        return self.execute(context)
+        # Not execute(): Airflow 2.11 takes a call of it from here for one operator that runs another.
+        return self._deliver(context)
 
     def _submit(self, context: Context, store: Store | None) -> dict[str, Any]:
         from airflow_provider_asapp.hooks import AsappHook, Run
@@ -185,11 +192,20 @@ class AsappSubmitOperator(BaseOperator):
         text = f"The source holds no {self.entity}, and on_empty is {self.on_empty}."
         raise AirflowSkipException(text) if self.on_empty == "skip" else AirflowFailException(text)
 
-    def _defer_until(self, resets_at: datetime) -> NoReturn:
+    def _raise_if_ended_before(self, moment: datetime, quota: AsappQuotaExhausted, context: Context) -> None:
+        from airflow_provider_asapp.compat import end_of_deferral
+
+        end = end_of_deferral(self, context.get("ti"))
+        if end is not None and end <= moment:
+            message = (
+                f"{quota} Not deferred: in this Airflow the task's execution_timeout ({self.execution_timeout}) goes on "
+                "counting while it is deferred, and would end it first. Give it a longer one, or none."
+            )
+            raise AsappQuotaExhausted(message, resets_at=quota.resets_at, status=quota.status) from None
+
+    def _defer_until(self, moment: datetime) -> NoReturn:
         from airflow_provider_asapp.compat import date_time_trigger
 
-        # Not all tasks of all companies in the same second.
-        moment = resets_at + timedelta(seconds=random.uniform(0, JITTER))  # noqa: S311 - no secret
         self.log.info("ASAPP's quota for the day is used up: deferred until %s.", moment.isoformat(timespec="seconds"))
         self.defer(trigger=date_time_trigger()(moment=moment), method_name="resume")
         raise AssertionError("defer() raises")

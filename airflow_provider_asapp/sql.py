@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from sqlparse import lexer, tokens
 
+from airflow_provider_asapp.compat import NO_AUTOCOMMIT
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappQueryError, AsappSourceError
 from airflow_provider_asapp.pages import Page
 
@@ -130,6 +131,7 @@ def _stream_engine(engine: Engine, statement: str, parameters: Parameters) -> Ge
 
     # Without no_parameters psycopg takes the % of a LIKE 'a%' for a placeholder.
     options: dict[str, Any] = {"stream_results": True, "max_row_buffer": PAGE_ROWS, "no_parameters": not parameters}
+    options |= NO_AUTOCOMMIT
     try:
         with (
             _failing_as(SQLAlchemyError, statement),

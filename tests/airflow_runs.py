@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.versions import AIRFLOW
+
 
 @dataclass(frozen=True)
 class Run:
@@ -34,22 +36,35 @@ class Run:
 
 def run(dag: Any) -> Run:
     """Run a DAG that is in no file: what `airflow dags test` does, with what the parser would have written before."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.serialization.definitions.dag import SerializedDAG
-    from airflow.serialization.serialized_objects import LazyDeserializedDAG
-
     with warnings.catch_warnings():
         # Airflow's own.
         warnings.filterwarnings("ignore", "GitWildMatchPattern", DeprecationWarning)
         warnings.filterwarnings("ignore", "Using `httpx` with `starlette.testclient`")
-        DagBundlesManager().sync_bundles_to_db()
-        # Twice, since Airflow changes what it is given.
-        SerializedDAG.bulk_write_to_db("dags-folder", None, [LazyDeserializedDAG.from_dag(dag)])
-        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="dags-folder")
+        (write if AIRFLOW >= (3,) else write_2_11)(dag)
         ended = dag.test()
         tasks = {(ti.task_id, ti.map_index): (str(ti.state), ti.try_number) for ti in ended.get_task_instances()}
     return Run(dag.dag_id, ended.run_id, str(ended.state), tasks)
+
+
+def write(dag: Any) -> None:
+    """Write what the parser writes, on Airflow 3."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG, SerializedDAG
+
+
+    DagBundlesManager().sync_bundles_to_db()
+    # Twice, since Airflow changes what it is given.
+    SerializedDAG.bulk_write_to_db("dags-folder", None, [LazyDeserializedDAG.from_dag(dag)])
+    SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="dags-folder")
+
+
+def write_2_11(dag: Any) -> None:
+    """Write what the parser writes, on Airflow 2.11."""
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    dag.sync_to_db()
+    SerializedDagModel.write_dag(dag)
 
 
 def database() -> sqlite3.Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -16,9 +17,10 @@ from airflow_provider_asapp.errors import AsappConfigurationError
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.transfers import FileToAsappMetadataOperator
 from tests.airflow_runs import database, run, tables_with
+from tests.versions import AIRFLOW
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
 
 def operator(path: object, **arguments: Any) -> FileToAsappMetadataOperator:
@@ -71,11 +73,10 @@ def test_every_record_of_a_folder_arrives(asapp: Simulator, folder: Path, dag: D
 
 def test_any_storage_of_airflow(asapp: Simulator, dag: DAG) -> None:
     """A path with a scheme and a connection is read where Airflow finds it."""
-    from airflow.sdk.io import attach
     from fsspec.implementations.memory import MemoryFileSystem
 
     fs = MemoryFileSystem()
-    attach("memory", "keep", fs=fs)
+    import_module("airflow.sdk.io" if AIRFLOW >= (3,) else "airflow.io.store").attach("memory", "keep", fs=fs)
     fs.pipe("/bucket/day/1.jsonl", conversations(1, 2).encode())
     try:
         assert counts(operator("memory://keep@bucket/*/1.jsonl").execute({})) == (2, 2, 0, 1)
@@ -85,7 +86,7 @@ def test_any_storage_of_airflow(asapp: Simulator, dag: DAG) -> None:
 
 def test_path_from_a_task(asapp: Simulator, folder: Path, dag: DAG) -> None:
     """The path may be what an upstream task returned."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     with dag:
         FileToAsappMetadataOperator(

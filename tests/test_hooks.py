@@ -31,7 +31,7 @@ from airflow_provider_asapp.simulator import Simulator
 from tests.airflow_runs import run
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
     from pytest_mock import MockerFixture
 
 Connect = Callable[..., None]
@@ -301,7 +301,7 @@ def test_submit_names_a_misspelt_field(asapp: Simulator) -> None:
 
 def test_submit_in_a_task(asapp: Simulator, dag: DAG, tmp_path: Path) -> None:
     """Called in a `@task`, event ids are the same again within a run and others in the next; rejects lie by run."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     with dag:
 

@@ -20,8 +20,11 @@ CORE = (
     *("policy", "pacing", "transport", "answers", "client"),
     *("accounting", "checkpoint", "isolation", "resume", "window", "outcomes", "rehearsal", "submission"),
 )
-EDGE = ("compat", "stores", "connections", "hooks", "assets", "seen", "lineage", "operators", "sql", "transfers")
-ALONE = ("__init__", "provider_info")
+EDGE = (
+    *("provider_info", "compat", "stores", "connections", "hooks"),
+    *("assets", "seen", "lineage", "operators", "sql", "transfers"),
+)
+ALONE = ("__init__",)
 # Seconds of import time that no DAG file should pay.
 HEAVY = ("requests", "marshmallow", "jsonschema", "sqlparse", "pandas", "openlineage", "statsd")
 

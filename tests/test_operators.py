@@ -18,9 +18,10 @@ from airflow_provider_asapp.errors import AsappConfigurationError, AsappStopped,
 from airflow_provider_asapp.operators import AsappMetadataOperator, Veiled
 from airflow_provider_asapp.simulator import Fault, Simulator
 from tests.airflow_runs import run, tables_with
+from tests.versions import before
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
 GOOD = {"externalConversationId": "c-1"}
 RECORDS = {
@@ -67,7 +68,7 @@ def test_each_entity(asapp: Simulator, dag: DAG, entity: Any) -> None:
 
 def test_output_of_a_task(asapp: Simulator, dag: DAG) -> None:
     """`records=upstream.output` waits for the upstream task and takes what it returned."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     with dag:
 
@@ -83,7 +84,7 @@ def test_output_of_a_task(asapp: Simulator, dag: DAG) -> None:
 
 def test_outputs_inside_a_list(asapp: Simulator, dag: DAG) -> None:
     """A list of records that upstream tasks return one by one waits for all of them."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     with dag:
 
@@ -106,7 +107,7 @@ def test_mapped_over_literal_lists(asapp: Simulator, dag: DAG) -> None:
 
 def test_mapped_over_an_output(asapp: Simulator, dag: DAG, tmp_path: Path, mark: str) -> None:
     """Mapped over an upstream task's lists, each map index has rejects of its own, and no rendered field a record."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     with dag:
 
@@ -126,7 +127,7 @@ def test_mapped_over_an_output(asapp: Simulator, dag: DAG, tmp_path: Path, mark:
 
 def test_mapped_with_records_in_partial(asapp: Simulator, dag: DAG, mark: str) -> None:
     """A mapped task whose records come from an upstream task by `partial` veils them too."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     with dag:
 
@@ -153,7 +154,7 @@ def test_values_stay_out_of_airflow(asapp: Simulator, dag: DAG, tmp_path: Path, 
 @pytest.mark.parametrize("native", [False, True])
 def test_wrong_output_stays_out_of_airflow(asapp: Simulator, dag: DAG, native: bool, mark: str) -> None:
     """What an upstream task returned by mistake is refused by its type, and not shown as a rendered field either."""
-    from airflow.sdk import task
+    from airflow.providers.common.compat.sdk import task
 
     dag.render_template_as_native_obj = native
     with dag:
@@ -256,6 +257,22 @@ def test_trouble_is_retried(asapp: Simulator, dag: DAG, instant: None) -> None:
     assert set(asapp.ledger.held("conversation")) == {"c-1"}
 
 
+@before(3, 3, why="a retry starts over")
+def test_without_a_task_state_store_a_retry_sends_all_again(asapp: Simulator, dag: DAG, instant: None) -> None:
+    """Before Airflow 3.3 a retry sends also what arrived, with the same event ids."""
+    asapp.misbehave(Fault(keys={"c-2"}, status=503, times=4))
+    with dag:
+        records = [{"externalConversationId": f"c-{number}"} for number in range(3)]
+        operator(records=records, batch_size=1, max_in_flight=1, retries=1, retry_delay=timedelta(0))
+    ended = run(dag)
+    assert ended.tasks == {("push", -1): ("success", 2)}
+    assert [item["externalConversationId"] for item in asapp.ledger.accepted("conversation")] == [
+        *("c-0", "c-1"),
+        *("c-0", "c-1", "c-2"),
+    ]
+    assert asapp.ledger.counts()["repeated_event_ids"] == 2
+
+
 def test_trouble_stays_plain(asapp: Simulator, instant: None) -> None:
     """A retryable error leaves `execute` as it is."""
     asapp.misbehave(Fault(status=503))
@@ -356,22 +373,20 @@ def test_kill(asapp: Simulator) -> None:
     asapp.misbehave(Fault(status=429, retry_after=60))
     pushed = operator(records=[GOOD])
     pushed.on_kill()
-    ended: list[Exception] = []
+    ended = threading.Event()
 
-    def execute() -> None:
-        try:
-            pushed.execute({})
-        except AsappStopped as error:
-            ended.append(error)
+    def kill() -> None:
+        while not asapp.ledger.requests and not ended.wait(0.01):
+            pass
+        pushed.on_kill()
 
-    thread = threading.Thread(target=execute)
-    thread.start()
-    while not asapp.ledger.requests:
-        thread.join(0.01)
-    pushed.on_kill()
-    thread.join(10)
-    assert not thread.is_alive()
-    assert ended
+    killer = threading.Thread(target=kill)
+    killer.start()
+    # Here, not in the thread: Airflow 2.11 executes in the main thread only.
+    with pytest.raises(AsappStopped):
+        pushed.execute({})
+    ended.set()
+    killer.join()
     assert len(asapp.ledger.requests) == 1
 
 

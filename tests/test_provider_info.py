@@ -16,9 +16,16 @@ import pytest
 from airflow_provider_asapp.client import AsappClient
 from airflow_provider_asapp.hooks import AsappHook
 from airflow_provider_asapp.provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR, get_provider_info
+from tests.versions import since
 
 
-@pytest.mark.parametrize("name", ["provider_info.schema.json", "provider.yaml.schema.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "provider_info.schema.json",
+        pytest.param("provider.yaml.schema.json", marks=since(3, 2, why="a schema that knows conn-fields")),
+    ],
+)
 def test_valid_by_airflows_schemas(name: str) -> None:
     """The info is valid by the lenient schema of run time, and by the strict one that refuses typos."""
     schema = json.loads((Path(airflow.__file__).parent / name).read_text())
@@ -53,9 +60,9 @@ def test_every_name_imports() -> None:
 
 def test_connection_type_is_listed() -> None:
     """Airflow's manager knows the connection type: what `airflow providers hooks` lists."""
-    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+    from airflow.providers_manager import ProvidersManager
 
-    info = ProvidersManagerTaskRuntime().hooks["asapp"]
+    info = ProvidersManager().hooks["asapp"]
     assert info is not None
     assert info.hook_class_name == "airflow_provider_asapp.hooks.AsappHook"
     assert info.hook_name == AsappHook.hook_name == "ASAPP"

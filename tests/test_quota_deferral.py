@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_asapp.compat import date_time_trigger
 from airflow_provider_asapp.errors import AsappQuotaExhausted
 from airflow_provider_asapp.operators import JITTER, AsappMetadataOperator
 from airflow_provider_asapp.pacing import PAUSES
@@ -21,9 +21,10 @@ from airflow_provider_asapp.simulator import Simulator
 from airflow_provider_asapp.stores import XComStore
 from tests.airflow_runs import Run, run
 from tests.clocks import FakeClock
+from tests.versions import AIRFLOW, STORE
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
 KEYS = [f"c-{number}" for number in range(100)]
 BAD = {"externalConversationId": "c-bad", "campaign": "not an identifier"}
@@ -67,12 +68,12 @@ def moments(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> list[datetime]
     """Let Airflow's trigger wait on the clock of the tests; list until when it waited."""
     waited: list[datetime] = []
 
-    async def fire(self: DateTimeTrigger) -> AsyncIterator[TriggerEvent]:
+    async def fire(self: Any) -> AsyncIterator[TriggerEvent]:
         waited.append(self.moment)
         clock.advance((self.moment - clock.now()).total_seconds())
         yield TriggerEvent(self.moment)
 
-    monkeypatch.setattr(DateTimeTrigger, "run", fire)
+    monkeypatch.setattr(date_time_trigger(), "run", fire)
     return waited
 
 
@@ -183,12 +184,45 @@ def test_slot_is_freed(limited: Limited) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         operator(deferrable=True, max_in_flight=4).execute({})
     asapp.stop()
-    assert isinstance(deferred.value.trigger, DateTimeTrigger)
+    assert isinstance(deferred.value.trigger, date_time_trigger())
     assert timedelta(0) <= deferred.value.trigger.moment - MIDNIGHT <= timedelta(seconds=JITTER)
     assert deferred.value.method_name == "resume"
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
+@pytest.mark.parametrize("timeout", [timedelta(hours=1), timedelta(days=60)])
+def test_execution_timeout(
+    limited: Limited, dag: DAG, clock: FakeClock, moments: list[datetime], timeout: timedelta
+) -> None:
+    """Where it goes on counting while a task is deferred (2.11), one that ends first fails the task and says so."""
+    errors: list[BaseException] = []
+    # ASAPP's day is a month from today: Airflow has no clock but the real one.
+    clock.advance((datetime.now(UTC) - clock.now()).total_seconds() + timedelta(days=30).total_seconds())
+    limited(2)
+    with dag:
+        remember = lambda context: errors.append(context["exception"])  # noqa: E731
+        operator(deferrable=True, execution_timeout=timeout, on_failure_callback=remember)
+    ended = run(dag)
+    if AIRFLOW < (3, 0) and timeout < timedelta(days=30):
+        assert ended.tasks == {("push", -1): ("failed", 1)}
+        assert isinstance(errors[0], AsappQuotaExhausted)
+        assert "execution_timeout (1:00:00) goes on counting while it is deferred" in str(errors[0])
+        assert not moments
+    else:
+        assert ended.tasks == {("push", -1): ("success", 1)}
+        assert len(moments) == 1
+
+
+def test_a_resumed_task_is_no_nested_operator(limited: Limited, dag: DAG, moments: list[datetime]) -> None:
+    """A task that must not run operators inside of it can still be deferred and resumed."""
+    limited(2)
+    with dag:
+        operator(deferrable=True, allow_nested_operators=False)
+    assert run(dag).tasks == {("push", -1): ("success", 1)}
+    assert len(moments) == 1
+
+
+@STORE
 @pytest.mark.parametrize(("quota", "days"), [(1, 4), (3, 2)])
 def test_not_deferrable(limited: Limited, dag: DAG, clock: FakeClock, quota: int, days: int) -> None:
     """Without `deferrable` a try fails and says when the quota returns; an Airflow retry after that goes on."""

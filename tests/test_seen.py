@@ -21,7 +21,7 @@ from airflow_provider_asapp.transfers import FileToAsappMetadataOperator, SqlToA
 from tests.airflow_runs import database, run
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
 # Two that are taken, two that are invalid, and one that ASAPP will refuse.
 RECORDS = [

@@ -22,7 +22,7 @@ from airflow_provider_asapp.transfers import SqlToAsappMetadataOperator
 from tests.airflow_runs import run, tables_with
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
 Connect = Callable[..., None]
 SQL = "SELECT chat_id AS external_conversation_id, campaign FROM chats ORDER BY row"
