@@ -52,7 +52,6 @@ def write(dag: Any) -> None:
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.serialized_objects import LazyDeserializedDAG, SerializedDAG
 
-
     DagBundlesManager().sync_bundles_to_db()
     # Twice, since Airflow changes what it is given.
     SerializedDAG.bulk_write_to_db("dags-folder", None, [LazyDeserializedDAG.from_dag(dag)])
