@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-crash test-ui test-package bench bench-workers check format clean
+.PHONY: demo test test-crash test-ui test-package bench bench-workers test-all check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
@@ -26,6 +26,15 @@ test-ui: .venv/.ui-ready  ## Do in a real browser, on a real Airflow, what a per
 test-package: .venv/.package-ready  ## Build wheel and sdist, look into them, install them, test the installed wheel.
 	$(BIN)/python -m tests.package $(SELECTION)
 
+# Two pairs at the same time; each prints when it has ended.
+PAIRS := airflow-2.11 airflow-3.1 airflow-3.2 airflow-3.3 lowest
+test-all: .venv/.nox-ready  ## Test on Airflow 2.11 to 3.3, Python 3.11 to 3.13, marshmallow 3 and 4, lowest and newest packages.
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync $(PAIRS:%=.pair-%)
+	@echo "Tested: $(PAIRS)"
+
+.pair-%:
+	$(BIN)/nox --session "versions($*)"
+
 # QUICK=1 takes a minute or two, prints and writes nothing; without, docs/speed.md and docs/speed.png are written anew.
 bench: .venv/.ready .venv-bench/.ready  ## Measure speed, cost and memory, side by side with other ways.
 	$(BIN)/python -m benchmarks --python .venv-bench/bin/python $(if $(QUICK),--quick)
@@ -44,7 +53,7 @@ format: .venv/.ready  ## Rewrite the code in the house's format.
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove everything that the other targets made.
-	rm -rf .venv .venv-bench .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .nox .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -57,6 +66,10 @@ clean:  ## Remove everything that the other targets made.
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python --group bench
+	touch $@
+
+.venv/.nox-ready: .venv/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group nox
 	touch $@
 
 .venv/.package-ready: .venv/.ready

@@ -1,6 +1,6 @@
 """The versions that are tested together: `make test-all`, or one pair with `nox -s "versions(airflow-2.11)"`.
 
-The two pairs with the newest Airflow run the whole suite, the others all that Airflow, Python or marshmallow can change.
+The two pairs with the newest Airflow run the whole suite, the others all that Airflow, Python or marshmallow changes.
 """
 
 from __future__ import annotations
