@@ -91,7 +91,7 @@ FULL = Extent(
     sizes=(10_000, 100_000, 1_000_000),
     resumed=1_000_000,
     rounds=3,
-    throughput_rounds=5,
+    throughput_rounds=3,
 )
 QUICK = Extent(
     rows=20_000,
