@@ -162,6 +162,8 @@ class Submission:
                 self._note_first_batch()
                 self._in_flight[pool.submit(self._send, batch)] = batch
             elif self._in_flight:
+                if self._outcomes.taken:
+                    self._window.prepare()
                 self._collect(self._next_answers())
             elif self._window.finished:
                 return

@@ -138,11 +138,11 @@ class Validator:
                 told |= {name: given[name][at] for name in self.entity.key_fields}
                 yield self._rejection(position, page.columns, row, told, {})
                 continue
-            body = f"{{{text[1:]}}}".encode()
+            body = f"{{{text[1:]}}}"
             if not event_id:
-                event_id = self._event_id(body)
-                body = b'{"eventId":"%b",%b' % (event_id.encode(), body[1:])
-            yield Item(position, key, label, event_id, body, page.columns, row)
+                event_id = self._event_id(body.encode())
+                body = f'{{"eventId":"{event_id}"{text}}}'
+            yield Item(position, key, label, event_id, body.encode(), page.columns, row)
 
     def _event_id(self, body: bytes) -> str:
         """Return the UUIDv5 of a content in this scope, as the ``uuid`` module would at four times the price."""

@@ -133,6 +133,15 @@ class Window:
         self.sent = max(self.sent, batch.entries[-1].item.position)
         return batch
 
+    def prepare(self) -> None:
+        """Compose the next batch while others are under way, so that it is there when one of them ends.
+
+        :raises Hopeless: so many records, and not one of them valid.
+        """
+        # What has to go again would find the batch full.
+        if not self._waiting and not self._again:
+            self._waiting += self._compose(alone=False)
+
     def _make_way(self) -> None:
         """Put what has to go again among the batches that wait, where they have room or must not go before it."""
         if not self._waiting or not (self._has_room(self._waiting[0]) or self._is_overtaking(self._waiting[0])):
