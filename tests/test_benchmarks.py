@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from benchmarks import data, report, suite, targets
 from benchmarks.sink import RunningSink, running
 from benchmarks.spread import Samples
 
+README = Path(__file__).parents[1] / "README.md"
+SPEED = README.parent / "docs" / "speed.md"
 CONVERSATION = ENTITIES["conversation"]
 VERSIONS = {"python": "3.11.7", "dlt": "1.31.0"}
 
@@ -129,3 +133,25 @@ def moved(speed: float) -> list[dict[str, Any]]:
     """Return two rounds of one way."""
     rounds = (speed, speed * 1.01)
     return [{"rows": 200_000, "speed": each, "cpu": 9.5, "versions": VERSIONS} for each in rounds]
+
+
+def test_the_committed_page_is_of_this_template() -> None:
+    """Every heading and every aim of today, so that nobody reads the numbers of another question."""
+    page = SPEED.read_text()
+    headings = [line for line in report.PAGE.read_text().splitlines() if line.startswith("#") and "$" not in line]
+    assert all(f"{heading}\n" in page for heading in headings)
+    assert all(f"\n| {one.aim} " in page for one in targets.targets(imagined()))
+
+
+def test_the_readme_has_the_measured_speed() -> None:
+    """The numbers in the README's headline are medians of the page."""
+    headline = README.read_text().partition("<!-- speed -->")[2].strip().partition("\n\n")[0]
+    medians = {row.split(" | ")[0].strip("| "): row for row in SPEED.read_text().splitlines() if row.startswith("| ")}
+    told = {
+        r"([\d,]+) records a second": medians["this provider"],
+        r"([\d.]+) times dlt's custom destination": medians["at least 8 times dlt's custom destination"],
+        r"([\d.]+) times a request for each record": medians["at least 60 times record by record"],
+    }
+    for words, row in told.items():
+        (number,) = re.findall(words, " ".join(headline.split()))
+        assert f" {number} (" in row

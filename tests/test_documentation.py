@@ -42,8 +42,6 @@ ERRORS = [one for one in vars(errors).values() if inspect.isclass(one) and issub
 # A link, and where it leads: `[text](target)`.
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
-# Written elsewhere: links to them are right although they are not there yet.
-TO_COME = {DOCS / "speed.md"}
 
 
 def tracked() -> list[Path]:
@@ -70,7 +68,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         if not target.startswith("https://"):
             name, _, anchor = target.partition("#")
             path = (document.parent / name).resolve() if name else document
-            assert path.is_file() or path in TO_COME, target
+            assert path.is_file(), target
             assert not anchor or anchor in anchors(path), target
 
 
