@@ -198,8 +198,8 @@ class AsappSubmitOperator(BaseOperator):
         end = end_of_deferral(self, context.get("ti"))
         if end is not None and end <= moment:
             message = (
-                f"{quota} Not deferred: in this Airflow the task's execution_timeout ({self.execution_timeout}) goes on "
-                "counting while it is deferred, and would end it first. Give it a longer one, or none."
+                f"{quota} Not deferred: in this Airflow the task's execution_timeout ({self.execution_timeout}) goes "
+                "on counting while it is deferred, and would end it first. Give it a longer one, or none."
             )
             raise AsappQuotaExhausted(message, resets_at=quota.resets_at, status=quota.status) from None
 

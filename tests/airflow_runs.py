@@ -8,6 +8,7 @@ import sqlite3
 import warnings
 from contextlib import closing
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,17 @@ def run(dag: Any) -> Run:
     return Run(dag.dag_id, ended.run_id, str(ended.state), tasks)
 
 
+def bag_of(folder: Path) -> Any:
+    """Read a folder of DAGs as Airflow 3 does."""
+    place = "airflow.dag_processing.dagbag" if AIRFLOW >= (3, 2) else "airflow.models.dagbag"
+    return import_module(place).DagBag(folder, collect_dags=True)
+
+
 def write(dag: Any) -> None:
     """Write what the parser writes, on Airflow 3."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.serialized_objects import LazyDeserializedDAG, SerializedDAG
-
 
     DagBundlesManager().sync_bundles_to_db()
     # Twice, since Airflow changes what it is given.
