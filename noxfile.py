@@ -1,45 +1,154 @@
-"""The versions that are tested together: `make test-all`, or one pair with `nox -s "versions(airflow-2.11)"`.
+"""Runs the tests against each Airflow that is supported, each with a Python and dependencies of its own.
 
-The two pairs with the newest Airflow run the whole suite, the others all that Airflow, Python or marshmallow changes.
+`make test-all` runs all pairs and prints what they covered; `.venv/bin/nox -s "tests(3.1)"` runs one, and takes names
+of tests behind `--`. A Python that is missing fails its pair: nox lets uv fetch it, where uv can.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
 import nox
 
-nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
-# A pair that could not run must not look as if it had.
 nox.options.error_on_missing_interpreters = True
 
-CHANGED_BY_VERSIONS = [
-    *("coercion", "fields", "list_fields", "schemas", "columns", "validation", "files", "transport"),
-    *("hooks", "form", "provider_info", "operators", "transfers", "file_transfer", "sql", "quota_deferral"),
-    *("seen", "assets", "house"),
-]
-TOLD = [
-    "apache-airflow",
-    "marshmallow",
-    "apache-airflow-providers-common-sql",
-    "apache-airflow-providers-common-compat",
-]
+REPOSITORY = Path(__file__).parent
+RESULTS = REPOSITORY / "build" / "versions"
+# What the tests need beside the installed package.
+TESTED = ("benchmarks", "dags_examples", "docs", "tests")
+SHOWN = ("marshmallow", "apache-airflow-providers-common-sql", "apache-airflow-providers-common-compat")
+LOWER_BOUND = re.compile(r"^([\w-]+)>=([\d.]+)")
+
+
+class Pair(NamedTuple):
+    """An Airflow, and what it is tested with.
+
+    :param held: requirements that make it so, or that this Airflow lacks; otherwise everything is the newest.
+    :param lowest: of what the package itself asks for, the oldest that it takes, and these must be those it names.
+    """
+
+    airflow: str
+    python: str
+    held: tuple[str, ...] = ()
+    lowest: bool = False
+
 
 PAIRS = {
-    "airflow-2.11": ("3.11", ["apache-airflow==2.11.*", "marshmallow<4"], CHANGED_BY_VERSIONS),
-    "airflow-3.1": ("3.12", ["apache-airflow==3.1.*"], CHANGED_BY_VERSIONS),
-    "airflow-3.2": ("3.12", ["apache-airflow==3.2.*"], CHANGED_BY_VERSIONS),
-    "airflow-3.3": ("3.13", ["apache-airflow==3.3.*"], []),
-    "lowest": ("3.11", ["apache-airflow==3.3.*", "--resolution=lowest-direct"], []),
+    # Of its own accord it has marshmallow 3: its Flask-AppBuilder takes no later one.
+    "2.11": Pair("2.11", "3.11"),
+    "3.1": Pair("3.1", "3.12"),
+    # Airflow 3.2 runs with no later ones, but does not say so: 3.3 does of the first, and has mended the second.
+    "3.2": Pair("3.2", "3.12", held=("fastapi<0.137", "svcs<26")),
+    "3.3": Pair("3.3", "3.13"),
+    "3.3-lowest": Pair("3.3", "3.11", lowest=True),
 }
 
 
+def switch_on_pyenv() -> None:
+    """Let pyenv's Pythons run: it has a `python3.12` on the path that fails until its version is switched on."""
+    if (pyenv := shutil.which("pyenv")) and "PYENV_VERSION" not in os.environ:
+        command = [pyenv, "versions", "--bare"]
+        there = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - what which found
+        wanted = tuple(f"{pair.python}." for pair in PAIRS.values())
+        os.environ["PYENV_VERSION"] = ":".join(name for name in there.stdout.split() if name.startswith(wanted))
+
+
+switch_on_pyenv()
+
+
 @nox.session
-@nox.parametrize(("python", "packages", "tests"), [nox.param(*pair, id=name) for name, pair in PAIRS.items()])
-def versions(session: nox.Session, packages: list[str], tests: list[str]) -> None:
-    """Run the suite, or what versions can change of it."""
-    session.install("--editable", ".", "--group", "test", *packages)
-    session.run(
-        "python", "-c", f"from importlib.metadata import version\nfor name in {TOLD}: print(name, version(name))"
+@nox.parametrize(
+    ["python", "name"], [nox.param(pair.python, name, id=name, tags=["all"]) for name, pair in PAIRS.items()]
+)
+def tests(session: nox.Session, name: str) -> None:
+    """Run the tests against the wheel, where no source of the package is."""
+    pair = PAIRS[name]
+    folder = Path(session.create_tmp()).absolute()
+    result = RESULTS / f"{name}.xml"
+    result.unlink(missing_ok=True)
+    install(session, pair, folder)
+    result.with_suffix(".json").write_text(json.dumps(installed(session)))
+    copy_tests(folder / "source")
+    session.chdir(folder / "source")
+    session.run("python", "-m", "pytest", "-rfEs", f"--junitxml={result}", *session.posargs)
+
+
+def install(session: nox.Session, pair: Pair, folder: Path) -> None:
+    """Install the wheel, its Airflow and what the tests need, and see that all of it goes together."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    session.run("uv", "build", "--quiet", "--wheel", f"--out-dir={folder / 'dist'}")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    resolution = "--resolution=lowest-direct" if pair.lowest else "--resolution=highest"
+    session.install(resolution, str(wheel), "--group=test", f"apache-airflow~={pair.airflow}.0", *pair.held)
+    session.run("uv", "pip", "check", "--quiet")
+    if pair.lowest:
+        check_bounds(session)
+
+
+def installed(session: nox.Session) -> dict[str, str]:
+    """Return the version of each package of the session, and of its Python."""
+    listed = session.run("uv", "pip", "list", "--format=json", silent=True)
+    found = {one["name"]: one["version"] for one in json.loads(str(listed))}
+    python = session.run("python", "-c", "import platform; print(platform.python_version())", silent=True)
+    return found | {"python": str(python).strip()}
+
+
+def check_bounds(session: nox.Session) -> None:
+    """Fail where something else keeps the tests from the oldest dependency that the package takes."""
+    found = installed(session)
+    project = nox.project.load_toml(REPOSITORY / "pyproject.toml")["project"]
+    bounds = dict(match.groups() for one in project["dependencies"] if (match := LOWER_BOUND.match(one)))
+    bounds.pop("apache-airflow")
+    wrong = [f"{name}>={bound}, but {found[name]} is tested" for name, bound in bounds.items() if found[name] != bound]
+    if wrong:
+        session.error(f"Lower bounds that no test holds: {'; '.join(wrong)}.")
+
+
+def copy_tests(folder: Path) -> None:
+    """Copy what the tests need, without the package."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in TESTED:
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in REPOSITORY.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
+
+
+@nox.session(python=False)
+def summary(session: nox.Session) -> None:
+    """Print what the pairs covered, as far as they ran."""
+    rows = [covered(name, pair) for name, pair in PAIRS.items()]
+    head = ("pair", "Airflow", "Python", *(name.removeprefix("apache-airflow-providers-") for name in SHOWN))
+    table = [(*head, "tests", "failed", "skipped", "minutes"), *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        session.log("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+    if any(row[-1] == "-" for row in rows):
+        session.error("Not every pair has run.")
+
+
+def covered(name: str, pair: Pair) -> tuple[str, ...]:
+    """Return the row of a pair."""
+    result = RESULTS / f"{name}.xml"
+    if not result.exists():
+        return (name, pair.airflow, pair.python, *["-"] * (len(SHOWN) + 4))
+    found = json.loads(result.with_suffix(".json").read_text())
+    (suite,) = ElementTree.parse(result).getroot()  # noqa: S314 - pytest wrote it
+    count = {key: int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped")}
+    return (
+        *(name, found["apache-airflow"], found["python"], *(found[package] for package in SHOWN)),
+        str(count["tests"] - count["skipped"]),
+        str(count["failures"] + count["errors"]),
+        str(count["skipped"]),
+        f"{float(suite.attrib['time']) / 60:.1f}",
     )
-    # -rs: what an older Airflow lacks is skipped by name, and told.
-    session.run("pytest", "-rs", "-p", "no:cacheprovider", *(f"tests/test_{name}.py" for name in tests))

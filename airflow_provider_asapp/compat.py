@@ -29,10 +29,13 @@ def end_of_deferral(operator: Any, ti: Any) -> datetime | None:
     :param ti: the task instance, None outside of a run.
     """
     # Airflow 2.11; since 3.0 the time does not run while a task is deferred.
-    if not airflow_version.startswith("2.") or ti is None or operator.execution_timeout is None:
-        return None
-    end: datetime = ti.start_date + operator.execution_timeout
-    return end
+    start: datetime | None = getattr(ti, "start_date", None) if airflow_version.startswith("2.") else None
+    return start + operator.execution_timeout if start and operator.execution_timeout else None
+
+
+def bucket_of(place: Any) -> str:
+    """Return the bucket of an ObjectStoragePath: Airflow 2.11 to 3.1 leave the connection in front of it."""
+    return str(place.bucket).rpartition("@")[2]
 
 
 def ui_field_behaviour() -> dict[str, Any]:
@@ -47,9 +50,9 @@ def connection_form_widgets() -> dict[str, Any]:
 
 def _widget(field: dict[str, Any]) -> Any:
     # Imported by these very names: Airflow 3.1 puts its own in their place, and may have no other.
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-    from wtforms import BooleanField, IntegerField, StringField
-    from wtforms.validators import NumberRange, Optional
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found, unused-ignore]
+    from wtforms import BooleanField, IntegerField, StringField  # type: ignore[import-untyped, unused-ignore]
+    from wtforms.validators import NumberRange, Optional  # type: ignore[import-untyped, unused-ignore]
 
     schema, told = field["schema"], {"label": field["label"], "description": field["description"]}
     if "boolean" in schema["type"]:

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow.providers.openlineage.extractors import ExtractorManager, OperatorLineage
 from airflow.providers.openlineage.sqlparser import SQLParser
 
+from airflow_provider_asapp.compat import bucket_of
 from airflow_provider_asapp.files import MAGIC
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _counted(namespace: str, name: str, rows: int) -> OutputDataset:
 def _named(path: str) -> tuple[str, str]:
     """Return OpenLineage's namespace and name of a path, without the connection that may stand in it."""
     place = ObjectStoragePath(path)
-    name = place.path.partition(place.bucket)[2].lstrip("/") if place.bucket else place.path
+    bucket = bucket_of(place)
+    name = place.path.partition(bucket)[2].lstrip("/") if bucket else place.path
     if wild := MAGIC.search(name):
         name = name[: wild.start()].rpartition("/")[0]
-    return place.namespace or "file", name
+    return f"{place.protocol}://{bucket}" if bucket else place.protocol or "file", name

@@ -13,7 +13,7 @@ from typing import Any
 
 def dag_of(folder: Path) -> Any:
     """Return a DAG in which each operator has a task, and one of them fails for its bad records."""
-    from airflow.sdk import DAG, Asset
+    from airflow.providers.common.compat.sdk import DAG, Asset
 
     from airflow_provider_asapp.operators import AsappMetadataOperator
     from airflow_provider_asapp.transfers import FileToAsappMetadataOperator, SqlToAsappMetadataOperator

@@ -146,7 +146,9 @@ def test_the_committed_page_is_of_this_template() -> None:
 def test_the_readme_has_the_measured_speed() -> None:
     """The numbers in the README's headline are medians of the page."""
     headline = README.read_text().partition("<!-- speed -->")[2].strip().partition("\n\n")[0]
-    medians = {row.split(" | ")[0].strip("| "): row for row in SPEED.read_text().splitlines() if row.startswith("| ")}
+    # Of two rows with the same name the first: without latency.
+    rows = [row for row in reversed(SPEED.read_text().splitlines()) if row.startswith("| ")]
+    medians = {row.split(" | ")[0].strip("| "): row for row in rows}
     told = {
         r"([\d,]+) records a second": medians["this provider"],
         r"([\d.]+) times dlt's custom destination": medians["at least 8 times dlt's custom destination"],

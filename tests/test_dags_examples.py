@@ -16,11 +16,13 @@ import pytest
 
 from airflow_provider_asapp.simulator import Simulator
 from dags_examples.demo import telling, warehouse
+from tests.airflow_runs import bag_of
+from tests.versions import WITH_SDK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagbag import DagBag
 
 pytestmark = [
     # Airflow's own, each time it reads an .airflowignore or starts its API in the process.
@@ -166,17 +168,17 @@ def test_warehouse_is_messy(database: Path, mess: str) -> None:
 @pytest.fixture(scope="module")
 def bag() -> DagBag:
     """Read the folder as Airflow does."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    return DagBag(DAGS, collect_dags=True)
+    return bag_of(DAGS)
 
 
+@WITH_SDK
 def test_dags_import(bag: DagBag) -> None:
     """All that Airflow takes for a DAG in the folder imports, and that is the samples alone."""
     assert bag.import_errors == {}
     assert set(bag.dags) == SAMPLES
 
 
+@WITH_SDK
 def test_parsing_is_light() -> None:
     """Reading the DAGs' files loads nothing of what only a running task needs."""
     code = "import sys\n" + "".join(f"import dags_examples.{name}\n" for name in SAMPLES) + "print(*sys.modules)"
@@ -247,6 +249,7 @@ def run(
         yield run
 
 
+@WITH_SDK
 def test_a_day_arrives_whole(run: Callable[[datetime | None], Run], database: Path) -> None:
     """Each row of the day, and of no other, is at ASAPP as it should be, or once in the rejects with its fields."""
     day = run(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(days=1))
@@ -266,12 +269,14 @@ def test_a_day_arrives_whole(run: Callable[[datetime | None], Run], database: Pa
     assert day.summary.startswith(f"{len(good):,} of {len(good) + len(bad):,} conversations are at ASAPP; {len(bad)} ")
 
 
+@WITH_SDK
 def test_a_run_by_hand_takes_the_day_before(run: Callable[[datetime | None], Run], database: Path) -> None:
     """A logical date within a day, as the UI proposes it, delivers the whole day before."""
     by_hand = run(datetime(DAY.year, DAY.month, DAY.day, 13, 37, tzinfo=UTC) + timedelta(days=1))
     assert by_hand.report["read"] == warehouse.count_ended(database, DAY)
 
 
+@WITH_SDK
 def test_a_run_without_logical_date_succeeds(run: Callable[[datetime | None], Run]) -> None:
     """A run that has no data interval takes the 24 hours before it: here none, which is a success that says so."""
     undated = run(None)
@@ -286,6 +291,7 @@ def mend(reject: dict[str, Any]) -> dict[str, Any]:
     return {**reject, "record": record}
 
 
+@WITH_SDK
 def test_mended_rejects_of_a_day_are_replayed(
     run: Callable[[datetime | None], Run], bag: DagBag, database: Path, tmp_path: Path
 ) -> None:

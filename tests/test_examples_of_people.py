@@ -16,13 +16,15 @@ import pytest
 
 from airflow_provider_asapp.simulator import Simulator
 from dags_examples.demo import people, warehouse
-from tests.airflow_runs import tables_with
+from tests.airflow_runs import bag_of, tables_with
 from tests.servers import HttpServer, Received, Reply
+from tests.versions import WITH_SDK
 
 if TYPE_CHECKING:
-    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagbag import DagBag
 
 pytestmark = [
+    WITH_SDK,
     # Airflow's own, each time it reads an .airflowignore or starts its API in the process.
     pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),
@@ -37,9 +39,7 @@ RUN_ON = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(days=1)
 @pytest.fixture(scope="module")
 def bag() -> DagBag:
     """Read the folder as Airflow does."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    return DagBag(DAGS, collect_dags=True)
+    return bag_of(DAGS)
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import Stats
+from airflow.providers.common.compat.sdk import Asset, AssetAlias, Stats, task
 
 from airflow_provider_asapp.operators import AsappMetadataOperator
 from airflow_provider_asapp.seen import COUNTED
 from airflow_provider_asapp.simulator import Fault, Simulator
 from airflow_provider_asapp.transfers import FileToAsappMetadataOperator, SqlToAsappMetadataOperator
 from tests.airflow_runs import database, run
+from tests.versions import AIRFLOW
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG
@@ -33,6 +36,9 @@ RECORDS = [
 ]
 OUTCOMES = {"accepted": 2, "already_persisted": 0, "invalid": 2, "refused": 1, "requests": 1}
 URI = "asapp://api.asapp.com/conversation"
+# Airflow's own names, of old and of now.
+ASSET = "asset" if AIRFLOW >= (3, 0) else "dataset"
+STATSD = f"airflow.{'observability.' if AIRFLOW >= (3, 2) else ''}metrics.statsd_logger"
 
 
 @pytest.fixture
@@ -51,19 +57,21 @@ def operator(**arguments: Any) -> AsappMetadataOperator:
 @pytest.fixture
 def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, int]]]:
     """Run a statsd server, as far as it goes: a UDP socket; give a way to read the counters of ASAPP it received."""
-    from airflow._shared.observability.metrics.base_stats_logger import NoStatsLogger
-    from airflow.observability.metrics import stats_utils
-
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server:
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
         for name, value in {"ON": True, "HOST": "127.0.0.1", "PORT": server.getsockname()[1]}.items():
             monkeypatch.setenv(f"AIRFLOW__METRICS__STATSD_{name}", str(value))
-        # As a worker does when it starts.
-        logger = stats_utils.get_stats_factory()()
-        Stats.initialize(factory=lambda: logger, export_legacy_names=True)
-        yield lambda: counters(server)
-        Stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
+        logger = import_module(STATSD).get_statsd_logger(*([] if AIRFLOW >= (3, 2) else [Stats]))
+        with monkeypatch.context() as patched:
+            if AIRFLOW < (3, 3):
+                patched.setattr(Stats, "instance", logger, raising=False)
+                patched.setattr(Stats, "_instance_pid", os.getpid(), raising=False)
+            else:
+                Stats.initialize(factory=lambda: logger, export_legacy_names=True)
+            yield lambda: counters(server)
+        if AIRFLOW >= (3, 3):
+            Stats.initialize(factory=lambda: None, export_legacy_names=True)
         logger.statsd.close()
 
 
@@ -117,8 +125,6 @@ def test_trouble_with_metrics_costs_no_delivery(
 
 def test_events_of_assets_hold_the_report(refusing: Simulator, dag: DAG, tmp_path: Path) -> None:
     """The event of each asset among a task's outlets holds its report; whoever reads the asset finds the counts."""
-    from airflow.sdk import Asset, AssetAlias, task
-
     ours, another = Asset(URI), Asset("conversations_of_the_day")
     with dag:
         pushed = operator(outlets=[ours, another, AssetAlias("alias")], rejects_path=str(tmp_path))
@@ -132,9 +138,7 @@ def test_events_of_assets_hold_the_report(refusing: Simulator, dag: DAG, tmp_pat
     report = ended.xcom("push")
     assert {name: report[name] for name in OUTCOMES} == OUTCOMES
     assert ended.xcom("consume") == report
-    sql = (
-        "SELECT asset.uri, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_id WHERE source_run_id = ?"
-    )
+    sql = f"SELECT a.uri, e.extra FROM {ASSET} a JOIN {ASSET}_event e ON a.id = e.{ASSET}_id WHERE source_run_id = ?"
     with closing(database()) as db:
         events = {uri: json.loads(extra) for uri, extra in db.execute(sql, [ended.run_id])}
     assert events == {URI: report, "conversations_of_the_day": report}
@@ -142,13 +146,11 @@ def test_events_of_assets_hold_the_report(refusing: Simulator, dag: DAG, tmp_pat
 
 def test_a_failed_task_leaves_no_event(refusing: Simulator, dag: DAG) -> None:
     """A task that a limit fails updates no asset: what is scheduled by it does not run."""
-    from airflow.sdk import Asset
-
     with dag:
         operator(outlets=[Asset(URI)], max_rejected=0)
     ended = run(dag)
     with closing(database()) as db:
-        found = db.execute("SELECT 1 FROM asset_event WHERE source_run_id = ?", [ended.run_id]).fetchall()
+        found = db.execute(f"SELECT 1 FROM {ASSET}_event WHERE source_run_id = ?", [ended.run_id]).fetchall()
     assert (ended.state, found) == ("failed", [])
 
 

@@ -21,5 +21,5 @@ def before(*first: int, why: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(first <= AIRFLOW, reason=f"before Airflow {first[0]}.{first[1]}: {why}")
 
 
-STORE = since(3, 3, why="a task state store, from which a retry goes on")
-SAMPLES = since(3, 0, why="the sample DAGs import airflow.sdk")
+WITH_STORE = since(3, 3, why="a task state store, from which a retry goes on")
+WITH_SDK = since(3, 0, why="what the sample DAGs import, airflow.sdk")
