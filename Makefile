@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-crash test-ui test-package bench check format clean
+.PHONY: demo test test-all test-crash test-ui test-package bench check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
 
 test: .venv/.ready  ## Run every test.
 	$(BIN)/pytest
+
+test-all: .venv/.nox-ready  ## Run every test on each supported Airflow, Python and set of dependencies; half an hour.
+	rm -rf build/versions
+	$(BIN)/nox
 
 # For each seed so many kills of a running task.
 KILLS ?= 7
@@ -40,7 +44,7 @@ format: .venv/.ready  ## Rewrite the code in the house's format.
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove everything that the other targets made.
-	rm -rf .venv .venv-bench .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .nox .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -53,6 +57,10 @@ clean:  ## Remove everything that the other targets made.
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python --group bench
+	touch $@
+
+.venv/.nox-ready: .venv/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group nox
 	touch $@
 
 .venv/.package-ready: .venv/.ready
