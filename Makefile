@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-crash test-ui test-package bench bench-workers test-all check format clean
+.PHONY: demo test test-all test-crash test-ui test-package bench bench-workers check format clean
 
 demo: .venv/.ready  ## Run the sample DAG for one day: embedded warehouse, local simulator, real Airflow.
 	$(BIN)/python -m dags_examples.demo
 
 test: .venv/.ready  ## Run every test.
 	$(BIN)/pytest
+
+test-all: .venv/.nox-ready  ## Run every test on each supported Airflow, Python and set of dependencies; half an hour.
+	rm -rf build/versions
+	$(BIN)/nox
 
 # For each seed so many kills of a running task.
 KILLS ?= 7
@@ -25,15 +29,6 @@ test-ui: .venv/.ui-ready  ## Do in a real browser, on a real Airflow, what a per
 # SELECTION="tests/test_house.py ..." runs so much of the suite against the installed wheel.
 test-package: .venv/.package-ready  ## Build wheel and sdist, look into them, install them, test the installed wheel.
 	$(BIN)/python -m tests.package $(SELECTION)
-
-# Two pairs at the same time; each prints when it has ended.
-PAIRS := 2.11 3.1 3.2 3.3 3.3-lowest
-test-all: .venv/.nox-ready  ## Test on Airflow 2.11 to 3.3, Python 3.11 to 3.13, marshmallow 3 and 4, lowest and newest packages.
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync $(PAIRS:%=.pair-%); \
-		status=$$?; $(BIN)/nox --session summary && exit $$status
-
-.pair-%:
-	$(BIN)/nox --session "tests($*)"
 
 # QUICK=1 takes a minute or two, prints and writes nothing; without, docs/speed.md and docs/speed.png are written anew.
 bench: .venv/.ready .venv-bench/.ready  ## Measure speed, cost and memory, side by side with other ways.

@@ -11,9 +11,12 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import nox
 
@@ -70,21 +73,20 @@ switch_on_pyenv()
 )
 def tests(session: nox.Session, name: str) -> None:
     """Run the tests against the wheel, where no source of the package is."""
-    pair = PAIRS[name]
-    folder = Path(session.create_tmp()).absolute()
     result = RESULTS / f"{name}.xml"
     result.unlink(missing_ok=True)
-    install(session, pair, folder)
-    result.with_suffix(".json").write_text(json.dumps(installed(session)))
-    copy_tests(folder / "source")
-    session.chdir(folder / "source")
-    session.run("python", "-m", "pytest", "-rfEs", f"--junitxml={result}", *session.posargs)
+    # Outside of the clone: a test that asks git there must not find it.
+    with tempfile.TemporaryDirectory(prefix="asapp-versions-") as folder:
+        install(session, PAIRS[name], Path(folder))
+        result.with_suffix(".json").write_text(json.dumps(installed(session)))
+        copy_tests(Path(folder) / "source")
+        with session.chdir(Path(folder) / "source"):
+            session.run("python", "-m", "pytest", "-rfEs", f"--junitxml={result}", *session.posargs)
 
 
 def install(session: nox.Session, pair: Pair, folder: Path) -> None:
     """Install the wheel, its Airflow and what the tests need, and see that all of it goes together."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / "dist", ignore_errors=True)
     session.run("uv", "build", "--quiet", "--wheel", f"--out-dir={folder / 'dist'}")
     (wheel,) = (folder / "dist").glob("*.whl")
     resolution = "--resolution=lowest-direct" if pair.lowest else "--resolution=highest"
@@ -115,40 +117,46 @@ def check_bounds(session: nox.Session) -> None:
 
 def copy_tests(folder: Path) -> None:
     """Copy what the tests need, without the package."""
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in TESTED:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in REPOSITORY.iterdir():
-        if path.is_file():
+        if path.is_file() and not path.name.startswith("."):
             shutil.copy(path, folder)
 
 
 @nox.session(python=False)
 def summary(session: nox.Session) -> None:
-    """Print what the pairs covered, as far as they ran."""
-    rows = [covered(name, pair) for name, pair in PAIRS.items()]
+    """Print what the pairs covered, as far as they ran, and what they left out and why."""
     head = ("pair", "Airflow", "Python", *(name.removeprefix("apache-airflow-providers-") for name in SHOWN))
-    table = [(*head, "tests", "failed", "skipped", "minutes"), *rows]
+    table = [(*head, "passed", "failed", "skipped", "minutes"), *(covered(name) for name in PAIRS)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         session.log("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
-    if any(row[-1] == "-" for row in rows):
+    for name in PAIRS:
+        for reason, count in Counter(one.attrib["message"] for one in outcome(name).iter("skipped")).items():
+            session.log(f"skipped on {name}: {count} of {reason}")
+    if any(outcome(name).find("testsuite") is None for name in PAIRS):
         session.error("Not every pair has run.")
 
 
-def covered(name: str, pair: Pair) -> tuple[str, ...]:
+def outcome(name: str) -> Element:
+    """Return what pytest wrote of a pair, nothing if it has not run."""
+    path = RESULTS / f"{name}.xml"
+    return ElementTree.parse(path).getroot() if path.exists() else Element("testsuites")  # noqa: S314 - ours
+
+
+def covered(name: str) -> tuple[str, ...]:
     """Return the row of a pair."""
-    result = RESULTS / f"{name}.xml"
-    if not result.exists():
-        return (name, pair.airflow, pair.python, *["-"] * (len(SHOWN) + 4))
-    found = json.loads(result.with_suffix(".json").read_text())
-    (suite,) = ElementTree.parse(result).getroot()  # noqa: S314 - pytest wrote it
-    count = {key: int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped")}
+    suite = outcome(name).find("testsuite")
+    if suite is None:
+        return (name, *"-" * (len(SHOWN) + 6))
+    found = json.loads((RESULTS / f"{name}.json").read_text())
+    total, failed, skipped = (
+        sum(int(suite.attrib[key]) for key in keys) for keys in (("tests",), ("failures", "errors"), ("skipped",))
+    )
     return (
         *(name, found["apache-airflow"], found["python"], *(found[package] for package in SHOWN)),
-        str(count["tests"] - count["skipped"]),
-        str(count["failures"] + count["errors"]),
-        str(count["skipped"]),
+        *map(str, (total - failed - skipped, failed, skipped)),
         f"{float(suite.attrib['time']) / 60:.1f}",
     )
