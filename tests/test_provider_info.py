@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from pkgutil import resolve_name
@@ -61,12 +60,12 @@ def test_every_name_imports() -> None:
 
 def test_connection_type_is_listed() -> None:
     """Airflow's manager knows the connection type: what `airflow providers hooks` lists."""
-    from airflow.providers_manager import ProvidersManager
+    try:
+        from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as ProvidersManager
+    except ImportError:  # before Airflow 3.2
+        from airflow.providers_manager import ProvidersManager
 
-    with warnings.catch_warnings():
-        # Since 3.2 it advises tasks to ask another manager; `airflow providers hooks` asks this one.
-        warnings.filterwarnings("ignore", "ProvidersManager.hooks is deprecated")
-        info = ProvidersManager().hooks["asapp"]
+    info = ProvidersManager().hooks["asapp"]
     assert info is not None
     assert info.hook_class_name == "airflow_provider_asapp.hooks.AsappHook"
     assert info.hook_name == AsappHook.hook_name == "ASAPP"

@@ -71,7 +71,9 @@ def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, i
                 Stats.initialize(factory=lambda: logger, export_legacy_names=True)
             yield lambda: counters(server)
         if AIRFLOW >= (3, 3):
-            Stats.initialize(factory=lambda: None, export_legacy_names=True)
+            from airflow._shared.observability.metrics.base_stats_logger import NoStatsLogger
+
+            Stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
         logger.statsd.close()
 
 
