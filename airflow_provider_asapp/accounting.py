@@ -80,11 +80,12 @@ class Stretch:
         """Add the next records of the source, one at least; return those of them that are valid."""
         self.last = checked[-1].position
         items = [record for record in checked if isinstance(record, Item)]
-        rejections = [record for record in checked if isinstance(record, Rejection)]
         self.sent += len(items)
         self.open += len(items)
-        self.counts.invalid += len(rejections)
-        self.rejects += rejections
+        if len(items) < len(checked):
+            rejections = [record for record in checked if isinstance(record, Rejection)]
+            self.counts.invalid += len(rejections)
+            self.rejects += rejections
         return items
 
     def close(self, digest: str) -> None:

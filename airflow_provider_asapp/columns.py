@@ -6,20 +6,20 @@ that go as they are, so the same questions come again.
 
 Nothing here knows a rule. A field is asked what becomes of a value, and the answer, a fragment of JSON, is remembered;
 or it is asked whether it sends a whole column of texts as they are. A value that its field refuses has no fragment:
-its row goes the slow way, through the schema, for all its errors.
+its row has no text, and the field is asked for its errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring as quoted
 from sys import getsizeof
 from typing import Any
 
-import msgspec
 from marshmallow import Schema, ValidationError, missing
 
-from airflow_provider_asapp.fields import Text
+from airflow_provider_asapp.fields import Text, WireField
+from airflow_provider_asapp.list_fields import encoded
 
 # Only these are remembered, by their exact type. For others, being equal does not mean to be written alike: 1 == True,
 # Decimal("1.10") == Decimal("1.1"), and a moment equals itself in another zone.
@@ -27,7 +27,8 @@ REMEMBERED = {str, int, type(None)}
 # Bytes that a field's memory may hold: values and fragments, and what an entry takes beside them.
 MEMORY = 3_000_000
 ENTRY = 100
-# So many pages of a column go by without a look into the memory, once a page held mostly new values.
+# So many pages of a column go by without a look into the memory, once a page held mostly new values: of texts that are
+# asked for as quickly as they are looked up, or when the memory is full.
 PAGES_WITHOUT = 63
 # So few texts are asked one by one rather than halved again.
 FEW = 4
@@ -42,7 +43,7 @@ def to_json(wire: str | int | list[Any]) -> str:
     """
     if type(wire) is str:
         return quoted(wire)
-    return msgspec.json.encode(wire).decode() if type(wire) is list else str(wire)
+    return encoded(wire) if type(wire) is list else str(wire)
 
 
 class Column:
@@ -55,6 +56,7 @@ class Column:
     def __init__(self, name: str, field: Any) -> None:
         self.prefix = f",{to_json(name)}:"
         self._field = field
+        self._is_asked_for_all = type(field).json_of_texts is not WireField.json_of_texts
         self._pages_without = 0
         self._forget()
 
@@ -63,6 +65,14 @@ class Column:
         # The first is looked into without a look at types, so no number gets into it.
         self._texts: dict[Any, Fragment] = {None: self._ask(None)}
         self._values: dict[Any, Fragment] = {None: self._ask(None)}
+
+    def errors(self, value: Any) -> Any:
+        """Return the messages for a value that the field refuses, as marshmallow gives them."""
+        try:
+            self._field.deserialize(value)
+        except ValidationError as error:
+            return error.messages
+        raise AssertionError("a field refused a value and then took it")
 
     def _ask(self, value: Any) -> Fragment:
         try:
@@ -78,7 +88,7 @@ class Column:
         """
         if self._pages_without:
             self._pages_without -= 1
-            return self._without_memory(values)
+            return self._asked(values)
         try:
             return list(map(self._texts.__getitem__, values))
         except (KeyError, TypeError):  # TypeError: a list can't be looked up
@@ -89,25 +99,24 @@ class Column:
         if not kinds <= REMEMBERED:
             return [self._ask(value) for value in values]
         known = self._values if int in kinds else self._texts
-        new = set(values).difference(known)
-        is_varied = len(new) > len(values) // 2
-        if is_varied and isinstance(self._field, Text):
+        new = list(set(values).difference(known))
+        is_quickly_asked = known is self._texts and isinstance(self._field, Text)
+        if len(new) > len(values) // 2 and (self._room < 0 or is_quickly_asked):
             self._pages_without = PAGES_WITHOUT
-        if self._room < 0 and is_varied:
-            return [self._ask(value) for value in values]  # To remember these would be of no use either.
+            return self._asked(values)
         if self._room < 0:
             self._forget()
             return self._learn(values)
-        for value in new:
-            known[value] = fragment = self._ask(value)
+        for value, fragment in zip(new, self._asked(new), strict=True):
+            known[value] = fragment
             self._room -= ENTRY + getsizeof(value) + getsizeof(fragment)
         return list(map(known.__getitem__, values))
 
-    def _without_memory(self, values: Sequence[Any]) -> list[Fragment]:
+    def _asked(self, values: Sequence[Any]) -> list[Fragment]:
         """Ask for all at once, where all are texts or absent."""
         texts = [value for value in values if value is not None]
-        if set(map(type, texts)) != {str}:
-            return self._learn(values)
+        if not self._is_asked_for_all or set(map(type, texts)) != {str}:
+            return [self._ask(value) for value in values]
         found = self._of_texts(texts)
         if len(texts) == len(values):
             return found
@@ -115,8 +124,8 @@ class Column:
         return [absent if value is None else next(rest) for value in values]
 
     def _of_texts(self, texts: list[str]) -> list[Fragment]:
-        if isinstance(self._field, Text) and self._field.sends_as_they_are(texts):
-            return [self.prefix + text for text in map(quoted, texts)]
+        if (found := self._field.json_of_texts(texts)) is not None:
+            return [self.prefix + text for text in found]
         if len(texts) <= FEW:
             return [self._ask(text) for text in texts]
         half = len(texts) // 2
@@ -144,6 +153,10 @@ class Columns:
         """Tell whether no required field is missing as a whole."""
         return self._required <= given.keys()
 
+    def errors(self, name: str, value: Any) -> Any:
+        """Return the messages for a value that this field refuses, as marshmallow gives them."""
+        return self._columns[name].errors(value)
+
     def texts(self, name: str, fragments: Sequence[Fragment]) -> list[str]:
         """Return the texts that an identifier's fragments carry, which hold nothing that JSON escapes; else empty."""
         begin = len(self._columns[name].prefix) + 1
@@ -156,4 +169,11 @@ def joined(fragments: Mapping[str, list[Fragment]]) -> list[Fragment]:
     try:
         return list(map("".join, zip(*columns, strict=True)))
     except TypeError:  # there is a None
-        return [None if None in row else "".join(row) for row in zip(*columns, strict=True)]
+        return list(map(_text, zip(*columns, strict=True)))
+
+
+def _text(row: Iterable[Any]) -> Fragment:
+    try:
+        return "".join(row)
+    except TypeError:  # At a row in a hundred this costs less than a look at each fragment of all.
+        return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NoReturn
 
 import msgspec
@@ -60,6 +61,19 @@ class IdentifierList(ListField):
             return list(value)
         return every(present(value), lambda item: part("item", self.item, item))
 
+    def json_of_texts(self, texts: Sequence[str]) -> list[str] | None:
+        """Return the JSON of each list, if all are JSON lists of texts that are sent as they are.
+
+        :param texts: as in the base.
+        """
+        try:
+            lists = list(map(_decode_texts, texts))
+        except UNDECODABLE:
+            return None
+        if not all(lists) or not self.item.sends_as_they_are(list(chain.from_iterable(lists))):
+            return None
+        return [encoded(items) for items in lists]
+
 
 class Attributes(ListField):
     """Pairs of a name and a value; a mapping is a pair for each value that is not NULL.
@@ -80,28 +94,30 @@ class Attributes(ListField):
         self.max_items = max_items
         self.pair = {"name": Text(name_length), "value": AttributeValue(value_length)}
 
-    def _wire(self, value: Any) -> Any:
-        return (self._of_plain_pairs(value) if type(value) is str else None) or super()._wire(value)
+    def json_of_texts(self, texts: Sequence[str]) -> list[str] | None:
+        """Return the JSON of each text's pairs, if all say clearly which, and all are sent as they are.
 
-    def _of_plain_pairs(self, text: str) -> list[dict[str, str]] | None:
-        """Return what a JSON list of pairs of texts says, at a fifth of the price; None where it is not clear."""
-        try:
-            pairs = _decode_pairs(text)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return None
-        if not 0 < len(pairs) <= self.max_items or "\\" in text or text.count('"') != 8 * len(pairs):
-            return None
+        :param texts: as in the base.
+        """
+        rows = list(map(_clear_pairs, texts))
+        return [encoded(pairs) for pairs in rows] if self._are_sent(rows) else None
+
+    def _are_sent(self, rows: Sequence[list[Pair]]) -> bool:
+        """Tell whether all these pairs, of one row or many, are sent as they are."""
+        if not all(rows) or max(map(len, rows)) > self.max_items:
+            return False
+        pairs = list(chain.from_iterable(rows))
         names, values = [pair.name for pair in pairs], [pair.value for pair in pairs]
-        return self._pairs(names, values)
+        return self.pair["name"].sends_as_they_are(names) and self.pair["value"].sends_as_they_are(values)
 
-    def _pairs(self, names: list[str], values: list[str]) -> list[dict[str, str]] | None:
-        if not self.pair["name"].sends_as_they_are(names) or not self.pair["value"].sends_as_they_are(values):
-            return None
-        return [{"name": name, "value": value} for name, value in zip(names, values, strict=True)]
+    def _wire(self, value: Any) -> Any:
+        if type(value) is str and self._are_sent([pairs := _clear_pairs(value)]):
+            return msgspec.to_builtins(pairs)
+        return super()._wire(value)
 
     def _items(self, value: Any) -> list[dict[str, str]]:
-        if type(value) is dict and (quick := self._of_plain(value)):
-            return quick
+        if type(value) is dict and self._are_sent([pairs := _plain_pairs(value)]):
+            return list(msgspec.to_builtins(pairs))
         if isinstance(value, Mapping):
             value = [{"name": name, "value": text} for name, text in value.items() if not is_absent(text)]
         if not isinstance(value, (list, tuple)):
@@ -110,14 +126,6 @@ class Attributes(ListField):
         if len(pairs) > self.max_items:
             raise RuleError("items")
         return every(pairs, self._pair)
-
-    def _of_plain(self, mapping: dict[Any, Any]) -> list[dict[str, str]] | None:
-        """Return the pairs of texts and ordinary whole numbers, at a third of the price; None where it is not clear."""
-        names = list(mapping)
-        values = [str(value) if type(value) is int and value.bit_length() < 64 else value for value in mapping.values()]
-        if len(names) > self.max_items or not all_texts(names) or not all_texts(values):
-            return None
-        return self._pairs(names, values)
 
     def _pair(self, pair: Any) -> dict[str, str]:
         # A key that is too much may be data, so the message can't name it.
@@ -128,12 +136,46 @@ class Attributes(ListField):
         return dict(zip(keys, texts, strict=True))
 
 
-class _Pair(msgspec.Struct, forbid_unknown_fields=True):
+class Pair(msgspec.Struct, forbid_unknown_fields=True):
+    """A pair of :class:`Attributes` as it is sent."""
+
     name: str
     value: str
 
 
-_decode_pairs = msgspec.json.Decoder(list[_Pair]).decode
+UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_decode_texts = msgspec.json.Decoder(list[str]).decode
+_decode_pairs = msgspec.json.Decoder(list[Pair] | dict[str, str | int]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def encoded(items: Sequence[Any]) -> str:
+    """Return a wire list as JSON.
+
+    :param items: of texts or pairs.
+    """
+    return _encode(items).decode()
+
+
+def _clear_pairs(text: str) -> list[Pair]:
+    """Return the pairs that JSON lists or maps, at a fifth of the price; none where it is not clear.
+
+    The decoder takes a name twice. But each text in JSON has its two quotes.
+    """
+    try:
+        found = _decode_pairs(text)
+    except UNDECODABLE:
+        return []
+    pairs = _plain_pairs(found) if type(found) is dict else found
+    texts = 4 * len(pairs) if pairs is found else 2 * len(pairs) - list(map(type, found.values())).count(int)
+    return pairs if "\\" not in text and text.count('"') == 2 * texts else []
+
+
+def _plain_pairs(mapping: dict[Any, Any]) -> list[Pair]:
+    """Return the pairs of texts and ordinary whole numbers; none where there are others."""
+    names = list(mapping)
+    values = [str(value) if type(value) is int and value.bit_length() < 64 else value for value in mapping.values()]
+    return list(map(Pair, names, values)) if all_texts(names) and all_texts(values) else []
 
 
 def all_texts(values: Sequence[Any]) -> bool:
@@ -223,7 +265,7 @@ def _plain(text: str) -> object:
     """
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except UNDECODABLE:
         return None
     values = [*found, *found.values()] if type(found) is dict else found
     if type(values) is not list:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from airflow_provider_asapp.accounting import Ledger
@@ -42,7 +42,8 @@ def rehearse(
         rejects.clear()
     ledger = Ledger(validator.entity.name, rejects, Clock())
     read = valid = 0
-    with closing(checked(source, validator)) as records:
+    with closing(checked(source, validator)) as pages:
+        records = chain.from_iterable(pages)
         while part := list(islice(records, STRETCH)):
             stretch = ledger.begin(part[0].position)
             items = stretch.take(part)

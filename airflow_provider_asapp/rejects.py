@@ -33,6 +33,11 @@ class Rejection:
     errors: Mapping[str, list[str]]
     record: Any = field(repr=False)
 
+    @property
+    def proof(self) -> str:
+        """What differs where the source does."""
+        return json.dumps([self.position, self.errors], sort_keys=True)
+
 
 class Folder(Protocol):
     """The part of ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` that is used."""
@@ -108,6 +113,8 @@ def plain(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) is str:  # As most values are: the tests for the others take microseconds.
+        return value
     if isinstance(value, Mapping):
         return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):

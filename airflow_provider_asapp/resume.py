@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 
 from airflow_provider_asapp.checkpoint import Checkpoint, Digest, State, fingerprint
 from airflow_provider_asapp.client import AsappClient
@@ -35,7 +35,7 @@ class Resume:
         self._checkpoint = checkpoint
         self._validator = validator
         self._client = client
-        self._open: Generator[Item | Rejection, None, None] | None = None
+        self._open: Generator[list[Item | Rejection], None, None] | None = None
         self.digest = Digest()
 
     def close(self) -> None:
@@ -71,7 +71,8 @@ class Resume:
     def _from_start(self, source: Source) -> None:
         self.close()
         self.digest = Digest()
-        self.records = self._open = checked(source, self._validator)
+        self._open = checked(source, self._validator)
+        self.records = chain.from_iterable(self._open)
 
     def _agrees(self, state: State) -> bool:
         """Read the confirmed prefix and tell whether it is still what it was; nothing is sent meanwhile."""
@@ -97,8 +98,8 @@ class Resume:
         return again
 
 
-def checked(source: Source, validator: Validator) -> Generator[Item | Rejection, None, None]:
-    """Yield what each record of a source becomes.
+def checked(source: Source, validator: Validator) -> Generator[list[Item | Rejection], None, None]:
+    """Yield what the records of each page of a source become.
 
     :raises AsappSourceError: the first record that can be read, or the query, has a column that is no field.
     """
@@ -108,5 +109,5 @@ def checked(source: Source, validator: Validator) -> Generator[Item | Rejection,
             if not mapped and page.columns is not UNREADABLE:
                 validator.check_columns(page.columns)
                 mapped = bool(page.rows)
-            yield from validator.check(page, first)
+            yield validator.check(page, first)
             first += len(page.rows)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 
+import msgspec
+
 from airflow_provider_asapp.accounting import Ledger, Stretch
 from airflow_provider_asapp.answers import Verdict, may_have_arrived
 from airflow_provider_asapp.checkpoint import Digest
@@ -34,8 +36,7 @@ class Origin:
     judged: bool = False
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """An item on its way.
 
     :param stretch: where it is accounted for.
@@ -178,7 +179,8 @@ class Window:
 
     def note_arrivals(self, keys: Set[str]) -> None:
         """Note that records of these keys may have come; later ones that came before them count as overwritten."""
-        for entry in chain(self._again, *(batch.entries for batch in self._waiting)):
+        waiting = (batch.entries for batch in self._waiting if not batch.keys.keys().isdisjoint(keys))
+        for entry in chain(self._again, *waiting):
             if entry.item.key in keys:
                 entry.arrived = None
 

@@ -46,17 +46,23 @@ class Counts(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request, read to its end."""
+    """One request, read to its end.
+
+    :param arrived: when its first bytes came.
+    :param read: when its last ones did.
+    """
 
     path: bytes
     body: bytes
     arrived: float
+    read: float
 
 
 class Sink:
     """Answers, and counts.
 
-    :param latency: seconds that each answer takes; requests on other connections go on meanwhile.
+    :param latency: seconds from a request's end to its answer, what the sink does for it included; requests on other
+        connections go on meanwhile.
     :param refuse_after: once so many items were taken, one request gets a 401; the later ones are taken again.
     """
 
@@ -93,7 +99,7 @@ class Sink:
             return "401 Unauthorized", b'{"error":{"requestId":"sink","message":"as asked","code":"401-01"}}'
         answer = answer_of(request, items)
         if self._latency:
-            time.sleep(self._latency)
+            time.sleep(max(0.0, request.read + self._latency - time.monotonic()))
         return "200 OK", answer
 
     def _takes(self, request: Request, items: int) -> bool:
@@ -123,7 +129,8 @@ def requests_of(connection: socket.socket) -> Iterator[Request]:
         length = int(found[1]) if found else 0
         if length > len(buffer):
             buffer = bytearray(length)
-        yield Request(head.split(b" ", 2)[1], _body(connection, memoryview(buffer)[:length], begun), arrived)
+        body = _body(connection, memoryview(buffer)[:length], begun)
+        yield Request(head.split(b" ", 2)[1], body, arrived, time.monotonic())
 
 
 def _body(connection: socket.socket, room: memoryview, begun: bytes) -> bytes:

@@ -27,7 +27,7 @@ OUTCOMES = {ACCEPTED: "accepted", ALREADY_PERSISTED: "already_persisted", REFUSE
 
 def valid(position: int) -> Item:
     """Return a valid record, all of whose values but its key are marked."""
-    return Item(position, f"c{position}\n{MARK}", f"c{position}", MARK, MARK.encode(), ("lobId",), (MARK,))
+    return Item(position, f"c{position}\n{MARK}", f"c{position}", MARK, MARK.encode(), MARK, ("lobId",), (MARK,))
 
 
 def invalid(position: int, errors: dict[str, list[str]] | None = None, key: str | None = "c") -> Rejection:

@@ -156,7 +156,7 @@ def digest_of(*checked: Item | Rejection) -> str:
 
 def test_a_digest_tells_what_was_and_in_which_order() -> None:
     """Content and order of valid records, place and errors of invalid ones; nothing else."""
-    first, second = (Item(at, f"c{at}", f"c{at}", "e", f"body{at}".encode()) for at in (1, 2))
+    first, second = (Item(at, f"c{at}", f"c{at}", "e", f"body{at}".encode(), f"body{at}") for at in (1, 2))
     wrong = Rejection(3, "c3", "invalid", {"campaign": ["too long"]}, {"campaign": "x"})
     whole = digest_of(first, second, wrong)
     assert digest_of(first, second, Rejection(3, "c3", "invalid", {"campaign": ["too long"]}, "y")) == whole

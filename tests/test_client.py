@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_provider_asapp.answers import ACCEPTED, ALREADY_PERSISTED, Verdict
@@ -165,7 +166,9 @@ def test_a_bundle_that_is_not_there_is_refused(clock: FakeClock) -> None:
 def test_a_partial_success_is_told_apart(asapp: Simulator, client: AsappClient) -> None:
     """What ASAPP accepts, calls bad and could not do has its own verdict, in the order sent."""
     sent = items(5)
-    sent[1] = replace(sent[1], body=json.dumps({**json.loads(sent[1].body), "campaign": "a b"}).encode())
+    sent[1] = msgspec.structs.replace(
+        sent[1], body=json.dumps({**json.loads(sent[1].body), "campaign": "a b"}).encode()
+    )
     asapp.misbehave(Fault(keys={"c4"}, item_error="FAIL_TIMEOUT: later"), Fault(requests={1}, shuffle=True))
     verdicts = client.send(CONVERSATION, sent)
     assert [verdict.kind for verdict in verdicts] == ["accepted", "refused", "accepted", "again", "accepted"]

@@ -266,4 +266,4 @@ def test_event_ids_are_uuids_of_version_5(content: bytes, scope: str) -> None:
     name = scope.encode(errors="replace").decode()
     text = json.dumps(content.hex())
     found = Validator("agent", scope=name)._event_id(text.encode())
-    assert UUID(found) == uuid5(EVENT_IDS, f"{name}\nagent\n{text}")
+    assert UUID(found) == uuid5(EVENT_IDS, f"{name}\nagent\n{{{text}")

@@ -24,7 +24,7 @@ LIMIT = 4000
 
 def item(at: int, size: int = 50) -> Item:
     """Return an item whose body is that long."""
-    return Item(at, f"c{at}", f"c{at}", f"e{at}", b"x" * size)
+    return Item(at, f"c{at}", f"c{at}", f"e{at}", b"x" * size, f"e{at}")
 
 
 def culprits(*positions: int) -> FakeAsapp:

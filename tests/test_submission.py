@@ -418,7 +418,7 @@ def test_a_spent_quota_is_asked_four_times_whatever_the_window(bench: Bench, win
 def test_twenty_clients_at_the_limit_do_not_take_it_for_the_quota(limit: int, latency: float) -> None:
     """Each as fast as all may be together: everything is delivered, and few requests go to waste."""
     clients, requests = 20, 40
-    item = Item(1, "c", "c", "e", b'{"externalConversationId":"c"}')
+    item = Item(1, "c", "c", "e", b'{"externalConversationId":"c"}', "e")
     clock = TownClock(clients)
     failures: list[Exception] = []
 

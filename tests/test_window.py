@@ -23,7 +23,7 @@ BUSY = Verdict("again", "FAIL_STORAGE: busy")
 
 def item(at: int, key: str | None = None) -> Item:
     """Return a valid record."""
-    return Item(at, key or f"c{at}", key or f"c{at}", f"e{at}", b"{}")
+    return Item(at, key or f"c{at}", key or f"c{at}", f"e{at}", b"{}", f"e{at}")
 
 
 def wrong(at: int) -> Rejection:
