@@ -116,7 +116,7 @@ def storage_path(name: str, path: str) -> ObjectStoragePath:
     :raises AsappConfigurationError: it is empty, or no provider for its storage is installed.
     """
     if not path:
-        raise AsappConfigurationError(f"{name} is empty.")
+        raise AsappConfigurationError(f"{name} is empty: is it a template of a Variable that is not set?")
     try:
         found = ObjectStoragePath(path)
         found.fs  # noqa: B018 - this is where Airflow looks for the storage

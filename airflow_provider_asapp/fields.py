@@ -152,7 +152,7 @@ class Text(WireField):
 class AttributeValue(Text):
     """The text of an attribute: of a number or bool its JSON text, of a date or datetime its ISO text."""
 
-    default_error_messages = {"type": "must be text, a number, a bool, a date, a datetime or a UUID"}
+    default_error_messages = {"type": "must be text, a number, a bool, a date, a time, a datetime or a UUID"}
 
     def _read(self, value: Any) -> str:
         return scalar_text(value)

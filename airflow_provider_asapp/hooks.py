@@ -73,7 +73,11 @@ class AsappHook(BaseHook):
 
     @cached_property
     def _client(self) -> AsappClient:
-        client = client_of(self.get_connection(self.asapp_conn_id))
+        connection = self.get_connection(self.asapp_conn_id)
+        try:
+            client = client_of(connection)
+        except AsappConfigurationError as error:
+            raise AsappConfigurationError(f"Connection {self.asapp_conn_id}: {error}") from None
         log.info("Connection %s: %s.", self.asapp_conn_id, environment(client))
         return client
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_asapp.pages import Source
     from airflow_provider_asapp.stores import Store
 
+EntityName = Literal["conversation", "agent", "customer"]
 # Seconds after the quota's return over which deferred tasks are spread.
 JITTER = 120.0
 
@@ -72,7 +73,7 @@ class AsappSubmitOperator(BaseOperator):
     def __init__(
         self,
         *,
-        entity: Literal["conversation", "agent", "customer"],
+        entity: EntityName,
         asapp_conn_id: str = "asapp_default",
         field_map: Mapping[str, str] | None = None,
         unknown: Literal["raise", "exclude", "attributes"] = "raise",
@@ -243,8 +244,8 @@ class AsappMetadataOperator(AsappSubmitOperator):
 
     template_fields: Sequence[str] = ("records", *AsappSubmitOperator.template_fields)
 
-    def __init__(self, *, records: Iterable[Mapping[str, Any]] | XComArg, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, records: Iterable[Mapping[str, Any]] | XComArg, entity: EntityName, **kwargs: Any) -> None:
+        super().__init__(entity=entity, **kwargs)
         self.records = records if to_be_rendered(records) else Veiled(records)
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from operator import attrgetter
 
-from airflow_provider_asapp.answers import ACCEPTED, DELIVERED, Verdict, may_have_arrived
+from airflow_provider_asapp.answers import ACCEPTED, DELIVERED, Verdict, leading_code, may_have_arrived
 from airflow_provider_asapp.client import WAITS
 from airflow_provider_asapp.errors import AsappUnavailableError
 from airflow_provider_asapp.isolation import Delivery, NothingAcceptable
@@ -76,7 +77,9 @@ class Outcomes:
             return [delivery.error]
         all_refused = all(verdict and verdict.kind == "refused" for verdict in delivery.verdicts)
         if all_refused and not self.taken and not self._window.exhausted and len(batch.entries) >= TELLING_BATCH:
-            return [Hopeless(f"ASAPP refused every one of the first {len(batch.entries)} records")]
+            codes = Counter(leading_code(verdict.reason) for verdict in delivery.verdicts if verdict)
+            ((code, _),) = codes.most_common(1)
+            return [Hopeless(f"ASAPP refused every one of the first {len(batch.entries)} records, mostly with {code}")]
         return []
 
     def _settle(self, entry: Entry, verdict: Verdict) -> list[Exception]:

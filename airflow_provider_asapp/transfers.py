@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_asapp.errors import AsappConfigurationError
-from airflow_provider_asapp.operators import AsappSubmitOperator, check_choice
+from airflow_provider_asapp.operators import AsappSubmitOperator, EntityName, check_choice
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -33,13 +33,14 @@ class SqlToAsappMetadataOperator(AsappSubmitOperator):
     def __init__(
         self,
         *,
+        entity: EntityName,
         sql: str,
         sql_conn_id: str,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         sql_hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(entity=entity, **kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
@@ -88,9 +89,15 @@ class FileToAsappMetadataOperator(AsappSubmitOperator):
     template_fields: Sequence[str] = ("path", *AsappSubmitOperator.template_fields)
 
     def __init__(
-        self, *, path: str, file_format: Literal["jsonl", "csv"] | None = None, delimiter: str = ",", **kwargs: Any
+        self,
+        *,
+        entity: EntityName,
+        path: str,
+        file_format: Literal["jsonl", "csv"] | None = None,
+        delimiter: str = ",",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(entity=entity, **kwargs)
         if file_format is not None:
             check_choice("file_format", file_format, ("jsonl", "csv"))
         if len(delimiter) != 1 or delimiter in '"\r\n':

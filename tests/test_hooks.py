@@ -179,7 +179,7 @@ def test_wrong_connection(connect_asapp: Connect, parts: dict[str, Any], says: s
         AsappHook().get_conn()
     well, text = AsappHook().test_connection()
     assert not well
-    assert text == str(caught.value)
+    assert str(caught.value) == f"Connection asapp_default: {text}"
     assert "\n" not in text
     assert not any(secret in text for secret in ("secret-of", "sécret", "id-of-a-test", "someone"))
 

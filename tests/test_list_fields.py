@@ -168,8 +168,8 @@ def test_what_is_no_list_of_identifiers_is_refused(value: Any, expected: list[st
         ({"x" * 9: "y" * 17}, ["attribute name: at most 8 characters", "attribute value: at most 16 characters"]),
         ({"a": "\ud800"}, ["attribute value: must be valid Unicode, without lone surrogates"]),
         ('{"a": "\\ud800"}', ["attribute value: must be valid Unicode, without lone surrogates"]),
-        ({"a": [1]}, ["attribute value: must be text, a number, a bool, a date, a datetime or a UUID"]),
-        ({"a": {"b": 1}}, ["attribute value: must be text, a number, a bool, a date, a datetime or a UUID"]),
+        ({"a": [1]}, ["attribute value: must be text, a number, a bool, a date, a time, a datetime or a UUID"]),
+        ({"a": {"b": 1}}, ["attribute value: must be text, a number, a bool, a date, a time, a datetime or a UUID"]),
         ({True: "b"}, ["attribute name: must be text, a whole number or a UUID (CAST(col AS VARCHAR))"]),
         ('{"a": 1, "a": 2}', ["is JSON with the same name twice in an object"]),
         ('{"a": Infinity}', ["is JSON with NaN or Infinity, which JSON has not"]),
@@ -264,3 +264,36 @@ def test_plain_json_is_read_as_any_other(text: str) -> None:
         strict = DECODER.decode(text)
         assert quick == strict
         assert repr(quick) == repr(strict)
+
+
+cells = st.one_of(
+    st.builds(written, st.lists(st.tuples(texts, small), max_size=4), st.sampled_from(["", " ", "\n"])),
+    st.lists(st.fixed_dictionaries({"name": texts, "value": texts | small}), max_size=4).map(json.dumps),
+    st.lists(texts | st.text("aZ9-", max_size=5), max_size=4).map(lambda given: json.dumps(given, ensure_ascii=False)),
+    st.sampled_from(['{"a":"b","a":"c"}', '{"a":-0}', '[{"value":"b","name":"a"}]', '["a"]', '[["a"]]', '["a"]["b"]']),
+    st.text('{}[]":,\\1.eE-tfn \ud800', max_size=12),
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(cells, min_size=1, max_size=3) | cells.map(lambda cell: [cell]))
+def test_a_page_of_texts_is_what_each_is(page: list[str]) -> None:
+    """Asked for at once, JSON texts say what the strict reader says of each, or are left to be asked one by one."""
+    for field in (Attributes(name_length=3, value_length=4, max_items=3), IdentifierList(4)):
+        found = field.json_of_texts(page)
+        if found is not None:
+            assert [(True, json.loads(one)) for one in found] == [outcome(field, DECODER.decode(text)) for text in page]
+
+
+def test_a_page_of_texts_is_asked_for_at_once() -> None:
+    """What warehouses hold in such columns is: lists of pairs, objects of texts and numbers, lists of texts."""
+    page = ['[{"name": "csat", "value": "5"}]', '{"csat": 5, "account": "A1"}']
+    assert ATTRIBUTES.json_of_texts(page) == [
+        '[{"name":"csat","value":"5"}]',
+        '[{"name":"csat","value":"5"},{"name":"account","value":"A1"}]',
+    ]
+    assert IdentifierList(9).json_of_texts(['["Consumer", "Prepaid"]', '["SMB"]']) == [
+        '["Consumer","Prepaid"]',
+        '["SMB"]',
+    ]
+    assert IdentifierList(9).json_of_texts(['["Consumer"]', "SMB"]) is None

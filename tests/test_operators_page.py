@@ -33,9 +33,10 @@ OPERATORS = [
 
 
 def own_parameters(operator: type[Any]) -> dict[str, inspect.Parameter]:
-    """Return the parameters that an operator adds to those of its base."""
+    """Return the parameters that an operator adds to those of its base; `entity` it names for type checkers only."""
     found = inspect.signature(inspect.unwrap(operator.__init__)).parameters
-    return {name: found[name] for name in found if name not in ("self", "kwargs")}
+    others = {"self", "kwargs"} if operator is BASE else {"self", "kwargs", "entity"}
+    return {name: found[name] for name in found if name not in others}
 
 
 def shown_default(name: str, parameter: inspect.Parameter) -> str:

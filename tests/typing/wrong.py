@@ -1,7 +1,7 @@
 """What a person may get wrong: `mypy --strict` reports each line with the code behind its `E:`, and no other line.
 
-Not here: a wrong value of a parameter that all operators share, such as `entity`. Operators hand these to Airflow's
-`BaseOperator` through `**kwargs`, so they are checked when the DAG is parsed.
+Not here: a wrong value of a parameter that all operators share, but for `entity`. Operators hand these on through
+`**kwargs`, with those of Airflow's `BaseOperator`, so they are checked when the DAG is parsed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ AsappSubmitOperator(task_id="push", entity="agent", rejects_path=5)  # E: arg-ty
 AsappSubmitOperator(task_id="push", entity="agent", on_empty="ignore")  # E: arg-type
 AsappSubmitOperator(task_id="push")  # E: call-arg
 AsappMetadataOperator(entity="agent", task_id="push")  # E: call-arg
+AsappMetadataOperator(records=[], entity="conversatoin", task_id="push")  # E: arg-type
+SqlToAsappMetadataOperator(sql="SELECT 1", sql_conn_id="warehouse", entity="agents", task_id="push")  # E: arg-type
+FileToAsappMetadataOperator(path="a", task_id="push")  # E: call-arg
 SqlToAsappMetadataOperator(sql="SELECT 1", entity="agent", task_id="push")  # E: call-arg
 SqlToAsappMetadataOperator(sql=["SELECT 1"], sql_conn_id="warehouse", entity="agent", task_id="push")  # E: arg-type
 FileToAsappMetadataOperator(path="a", file_format="parquet", entity="agent", task_id="push")  # E: arg-type
