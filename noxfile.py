@@ -98,7 +98,8 @@ def install(session: nox.Session, pair: Pair, folder: Path) -> None:
 
 def installed(session: nox.Session) -> dict[str, str]:
     """Return the version of each package of the session, and of its Python."""
-    listed = session.run("uv", "pip", "list", "--format=json", silent=True)
+    # What uv tells its user beside the list would be taken for part of it.
+    listed = session.run("uv", "pip", "list", "--format=json", silent=True, stderr=None)
     found = {one["name"]: one["version"] for one in json.loads(str(listed))}
     python = session.run("python", "-c", "import platform; print(platform.python_version())", silent=True)
     return found | {"python": str(python).strip()}
