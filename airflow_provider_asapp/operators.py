@@ -141,7 +141,8 @@ class AsappSubmitOperator(BaseOperator):
         try:
             return self._judged(self._told(self._submit(context, store), context))
         except (AsappFatalError, AsappRejectedError) as error:
-            self._told(getattr(error, "report", None), context)
+            if report := self._told(getattr(error, "report", None), context):
+                self._keep(report, context)
             raise AirflowFailException(str(error)) from None
         except AsappQuotaExhausted as quota:
             if not self.deferrable or quota.resets_at is None or store is None:
@@ -186,6 +187,13 @@ class AsappSubmitOperator(BaseOperator):
             self._report = report
             tell(report, context=context, outlets=self.outlets)
         return report
+
+    def _keep(self, report: Mapping[str, Any], context: Context) -> None:
+        """Leave the report where it would be if the task had not failed: it says where the rejects are."""
+        from airflow_provider_asapp.seen import keep
+
+        if self.do_xcom_push:
+            keep(report, context)
 
     def _judged(self, report: dict[str, Any]) -> dict[str, Any]:
         if report["read"] or self.on_empty == "succeed":

@@ -31,6 +31,20 @@ def tell(report: Mapping[str, Any], *, context: Context, outlets: Iterable[Any])
         log.warning("The counts could not be told to Airflow's metrics or assets: %s.", type(error).__name__)
 
 
+def keep(report: Mapping[str, Any], context: Context) -> None:
+    """Leave the report of a task that is about to fail where Airflow keeps what a task returns.
+
+    :param report: of a submission, or of a rehearsal.
+    :param context: of the task.
+    """
+    ti = context.get("ti")
+    try:
+        if ti is not None:
+            ti.xcom_push("return_value", dict(report))
+    except Exception as error:  # noqa: BLE001 - the task's own error must be told, not this one
+        log.warning("The report could not be kept in XCom: %s.", type(error).__name__)
+
+
 def _count(report: Mapping[str, Any], context: Context) -> None:
     ti = context.get("ti")
     tags = {"dag_id": ti.dag_id, "task_id": ti.task_id} if ti else {}

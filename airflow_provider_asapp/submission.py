@@ -263,7 +263,7 @@ class Submission:
             max_rejected_ratio=self._options.max_rejected_ratio,
         )
         if exceeded:
-            where = f" They are in {report['rejects']}." if report["rejects"] else ""
+            where = f" The rejected ones are in {report['rejects']}." if report["rejects"] else ""
             raise AsappTooManyRejected(f"{exceeded}. All valid records were delivered.{where}", report=report)
         return report
 

@@ -1,9 +1,9 @@
 """Send records again that were rejected and that somebody has mended. Triggered by hand.
 
-How to: a task with a `rejects_path` says in its report (its XCom, key `rejects`) in which folder its rejected records
-are, one JSON line for each. Copy the folder, mend in each line what `errors` complains about, in `record` alone, and
-delete the lines that need not be sent. Then trigger this DAG with the copy. It reads CSV and plain JSON lines as well.
-It needs the connection `asapp_default` of the type ASAPP (API Id and API Secret).
+How to: a task with a `rejects_path` says in its report (in XCom, `rejects` of its `return_value`) in which folder its
+rejected records are, one JSON line for each. Copy the folder, mend in each line what `errors` complains about, in
+`record` alone, and delete the lines that need not be sent. Then trigger this DAG with the copy. It reads CSV and plain
+JSON lines as well. It needs the connection `asapp_default` of the type ASAPP (API Id and API Secret).
 """
 
 from __future__ import annotations

@@ -206,12 +206,14 @@ def test_empty(asapp: Simulator, dag: DAG, caplog: pytest.LogCaptureFixture, rec
     ],
 )
 def test_policy(asapp: Simulator, dag: DAG, limits: dict[str, Any], state: str) -> None:
-    """Two of four rejected: a limit that is exceeded fails the task at once, without its retries; all good ones go."""
+    """Two of four rejected: a limit that is exceeded fails the task at once; all good ones go, and the report stays."""
     with dag:
         operator(records=[GOOD, bad(), {"externalConversationId": "c-3"}, bad()], **limits)
     ended = run(dag)
     assert ended.tasks == {("push", -1): (state, 1)}
     assert set(asapp.ledger.held("conversation")) == {"c-1", "c-3"}
+    report = ended.xcom("push")
+    assert (report["read"], report["accepted"], report["invalid"]) == (4, 2, 2)
 
 
 def test_policy_says_what_happened(asapp: Simulator, tmp_path: Path) -> None:
