@@ -16,12 +16,15 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_asapp.simulator import Simulator
 from dags_examples.demo import warehouse
+from tests.airflow_runs import bag_of
 from tests.test_dags_examples import BAD, DAGS, bad_rows, fields_by_row, query, rows_of, wire
+from tests.versions import WITH_SDK
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 pytestmark = [
+    WITH_SDK,
     # Airflow's own, each time it reads an .airflowignore or starts its API in the process.
     pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),
@@ -47,9 +50,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sample() -> DAG:
     """Read the sample as Airflow does."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    return DagBag(DAGS, collect_dags=True).dags["backfill"]
+    found: DAG = bag_of(DAGS).dags["backfill"]
+    return found
 
 
 @dataclass(frozen=True)

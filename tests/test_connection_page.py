@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import DAG, AirflowNotFoundException, BaseHook
 
 from airflow_provider_asapp import provider_info
 from airflow_provider_asapp.client import PRODUCTION, AsappClient
@@ -120,8 +120,6 @@ def test_the_secrets_backend_is_read(tmp_path: Path) -> None:
 def test_a_variable_may_choose_the_environment(connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """The example can be made, its connection is templated, and the log says in the page's words where that leads."""
     (code,) = blocks(CONNECTION, "python")
-    from airflow.sdk import DAG
-
     with DAG("chosen", schedule=None) as dag:
         exec(code, {})  # noqa: S102
     (task,) = dag.tasks

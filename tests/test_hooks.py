@@ -213,7 +213,7 @@ def test_keys_are_masked(connect: Connect) -> None:
     """From the moment a client is made, Airflow's masker hides the API Secret and the API Id, whatever the text."""
     connect("asapp_default", conn_type="asapp", login="id-never-seen-before", password="key-never-seen-before")
     AsappHook().get_conn()
-    assert redact("login id-never-seen-before, password key-never-seen-before.") == "login ***, password ***."
+    assert redact("First id-never-seen-before, then key-never-seen-before.") == "First ***, then ***."
 
 
 def test_keys_are_masked_even_if_malformed(connect: Connect) -> None:

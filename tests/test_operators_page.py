@@ -19,6 +19,7 @@ from airflow_provider_asapp.accounting import Counts
 from airflow_provider_asapp.simulator import Simulator
 from tests.airflow_runs import run
 from tests.documents import OPERATORS_PAGE, README, blocks, plain, section, table_behind
+from tests.versions import WITH_SDK
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -121,6 +122,7 @@ def surroundings(tmp_path: Path, connect: Callable[..., None], monkeypatch: pyte
     monkeypatch.setenv("AIRFLOW_VAR_INBOX", (tmp_path / "inbox").as_uri())
 
 
+@WITH_SDK
 def test_the_examples_run(asapp: Simulator, dag: DAG, surroundings: None, tmp_path: Path) -> None:
     """All blocks of the page, one after the other in one DAG: each task delivers what it should, mapped ones too."""
     page = tmp_path / "examples.py"
