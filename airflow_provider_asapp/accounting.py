@@ -162,9 +162,12 @@ class Ledger:
         self._say_progress()
 
     def say_end(self) -> None:
-        """Log the rejected records by field and rule, if there are any."""
+        """Log the rejected records by field and rule, if there are any, and where they are."""
         for (stage, name, rule), count in self._rules.most_common():
             log.warning("%d %s: %s: %s", count, stage, name, rule)
+        if self._rejects and self.confirmed.rejected:
+            # A line of its own: at the end of a long one, Airflow's page shows it only to who scrolls.
+            log.warning("The rejected records are in %s", self._rejects.folder)
 
     def _write(self, stretch: Stretch) -> None:
         rejects = sorted(stretch.rejects, key=lambda rejection: rejection.position)
@@ -213,7 +216,7 @@ def _loggable(rejection: Rejection) -> Any:
 def plan(options: Options, expected: int | None) -> str:
     """Return in words what a submission is about to cost."""
     if expected is None:
-        return f"Rows unknown until the end: one request for each {options.batch_size} valid records."
+        return f"Number of records not known before: one request for each {options.batch_size} valid ones."
     requests = requests_for(expected, options.batch_size)
     return f"Records: {expected}. Requests: {requests} of up to {options.batch_size} items, if all are valid."
 

@@ -70,7 +70,9 @@ def hook_of(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> DbApi
     connection = BaseHook.get_connection(conn_id)
     try:
         hook = connection.get_hook(hook_params=dict(hook_params or {}))  # type: ignore[no-untyped-call]
-    except (AirflowException, ImportError) as error:
+    except (AirflowException, ImportError, AttributeError) as error:
+        # The last one is what Airflow makes of a type without a hook, such as the `generic` that its command line
+        # stores where the provider is missing.
         raise AsappConfigurationError(
             f"There is no hook for the connection {conn_id} of type {connection.conn_type}: "
             "is the provider of this database installed?"

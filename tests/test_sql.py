@@ -225,7 +225,7 @@ def test_hook_of_another_kind(connect: Connect) -> None:
         hook_of("warehouse")
 
 
-@pytest.mark.parametrize("conn_type", ["oracle", "no_such_thing", ""])
+@pytest.mark.parametrize("conn_type", ["oracle", "generic", "no_such_thing", ""])
 def test_provider_not_installed(connect: Connect, conn_type: str) -> None:
     """Without the database's provider the message says what is missing, and no secret."""
     connect("warehouse", conn_type=conn_type, host="db.example", login="me", password="hidden-word")

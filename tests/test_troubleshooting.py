@@ -36,7 +36,7 @@ PARTS = {
     "ASAPP's production": "in the words on where records go",
     "neither ASAPP's sandbox nor its production": "in the words on where records go",
     "Records: .... Requests: ... of up to ... items, if all are valid.": "in the log, if all is well",
-    "Rows unknown until the end: one request for each ... valid records.": "in the log, if all is well",
+    "Number of records not known before: one request for each ... valid ones.": "in the log, if all is well",
     "The source holds no ...: nothing to send.": "in the log, if all is well",
     "Records accounted for: ... (... accepted, ... already persisted,": "in the log, if all is well",
     "... invalid, ... refused). Requests: ....": "how that goes on",

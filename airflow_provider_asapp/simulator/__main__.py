@@ -73,7 +73,7 @@ def _introduce(simulator: Simulator) -> None:
     _say(f"ASAPP simulator at {simulator.url}")
     _say(f"What it received:  {simulator.url}/")
     _say("Airflow connection:")
-    _say(f"AIRFLOW_CONN_ASAPP_DEFAULT='{connection}'")
+    _say(f"export AIRFLOW_CONN_ASAPP_DEFAULT='{connection}'")
 
 
 def _is_loopback(host: str) -> bool:

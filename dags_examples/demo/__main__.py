@@ -39,9 +39,10 @@ What next
   The rejected rows, whole: .demo/rejects
   The DAG to copy: dags_examples/{DAG_ID}.py with dags_examples/sql/{DAG_ID}.sql
   Your own DAG before ASAPP has given you access:
-    python -m airflow_provider_asapp.simulator --port 8080 --api-id demo-api-id --api-secret demo-api-secret
-    and a connection `asapp_default` of the type ASAPP with the host http://127.0.0.1:8080 and these two keys;
-    a page at the same address shows what has arrived."""
+    .venv/bin/python -m airflow_provider_asapp.simulator --port 8080
+    and a connection `asapp_default` of the type ASAPP with the API domain http://127.0.0.1, the Port 8080, the
+    API Id demo-api-id and the API Secret demo-api-secret; the page http://127.0.0.1:8080 shows what has arrived.
+  All that the demo made goes with `make clean`."""
 
 
 def main() -> int:

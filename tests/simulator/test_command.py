@@ -38,7 +38,7 @@ def running(*options: str, end: signal.Signals = signal.SIGTERM):
         assert process.stderr is not None
         try:
             introduction = [process.stdout.readline() for _ in range(4)]
-            copied = re.fullmatch(r"AIRFLOW_CONN_ASAPP_DEFAULT='(.*)'\n", introduction[3])
+            copied = re.fullmatch(r"export AIRFLOW_CONN_ASAPP_DEFAULT='(.*)'\n", introduction[3])
             assert copied, introduction
             yield process, json.loads(copied[1]), introduction
         finally:
