@@ -91,7 +91,7 @@ class Column:
             return self._asked(values)
         try:
             return list(map(self._texts.__getitem__, values))
-        except (KeyError, TypeError):  # TypeError: a list can't be looked up
+        except Exception:  # noqa: BLE001 - KeyError, but a list can't be looked up, and others raise what they like
             return self._learn(values)
 
     def _learn(self, values: Sequence[Any]) -> list[Fragment]:
@@ -101,11 +101,13 @@ class Column:
         known = self._values if int in kinds else self._texts
         new = list(set(values).difference(known))
         is_quickly_asked = known is self._texts and isinstance(self._field, Text)
-        if len(new) > len(values) // 2 and (self._room < 0 or is_quickly_asked):
+        is_full = self._room < 0
+        if is_full:
+            self._forget()
+        if len(new) > len(values) // 2 and (is_full or is_quickly_asked):
             self._pages_without = PAGES_WITHOUT
             return self._asked(values)
-        if self._room < 0:
-            self._forget()
+        if is_full:
             return self._learn(values)
         for value, fragment in zip(new, self._asked(new), strict=True):
             known[value] = fragment
@@ -125,7 +127,11 @@ class Column:
 
     def _of_texts(self, texts: list[str]) -> list[Fragment]:
         if (found := self._field.json_of_texts(texts)) is not None:
-            return [self.prefix + text for text in found]
+            try:
+                return [self.prefix + told for told in found]
+            except TypeError:  # there is a None
+                pairs = zip(texts, found, strict=True)
+                return [self._ask(text) if told is None else self.prefix + told for text, told in pairs]
         if len(texts) <= FEW:
             return [self._ask(text) for text in texts]
         half = len(texts) // 2

@@ -89,8 +89,10 @@ class WireField(fields.Raw):
         """Turn a raw value that is there into what is sent, or raise RuleError with the rules it breaks."""
         raise NotImplementedError
 
-    def json_of_texts(self, texts: Sequence[str]) -> list[str] | None:  # noqa: ARG002
-        """Return the wire JSON of each text, asked for all at once; None if they must be asked for one by one.
+    def json_of_texts(self, texts: Sequence[str]) -> Sequence[str | None] | None:  # noqa: ARG002
+        """Return the wire JSON of each text, asked for all at once; None of one that must be asked for by itself.
+
+        None instead of a list says that for one of them at least this is so.
 
         :param texts: of the exact type ``str``, at least one.
         """

@@ -61,18 +61,19 @@ class IdentifierList(ListField):
             return list(value)
         return every(present(value), lambda item: part("item", self.item, item))
 
-    def json_of_texts(self, texts: Sequence[str]) -> list[str] | None:
-        """Return the JSON of each list, if all are JSON lists of texts that are sent as they are.
+    def json_of_texts(self, texts: Sequence[str]) -> Sequence[str | None]:
+        """Return the JSON of each list, None of what is not clearly a JSON list of texts that are sent as they are.
 
         :param texts: as in the base.
         """
-        try:
-            lists = list(map(_decode_texts, texts))
-        except UNDECODABLE:
-            return None
-        if not all(lists) or not self.item.sends_as_they_are(list(chain.from_iterable(lists))):
-            return None
-        return [encoded(items) for items in lists]
+        rows = list(map(_clear_texts, texts))
+        if self._are_sent(list(filter(None, rows))):
+            return [encoded(row) if row else None for row in rows]
+        return [encoded(row) if row and self._are_sent([row]) else None for row in rows]
+
+    def _are_sent(self, rows: Sequence[list[str]]) -> bool:
+        """Tell whether all these texts, of one row or many, are sent as they are."""
+        return bool(rows) and self.item.sends_as_they_are(list(chain.from_iterable(rows)))
 
 
 class Attributes(ListField):
@@ -94,17 +95,19 @@ class Attributes(ListField):
         self.max_items = max_items
         self.pair = {"name": Text(name_length), "value": AttributeValue(value_length)}
 
-    def json_of_texts(self, texts: Sequence[str]) -> list[str] | None:
-        """Return the JSON of each text's pairs, if all say clearly which, and all are sent as they are.
+    def json_of_texts(self, texts: Sequence[str]) -> Sequence[str | None]:
+        """Return the JSON of each text's pairs, None of one that does not clearly say which, or they are not sent so.
 
         :param texts: as in the base.
         """
         rows = list(map(_clear_pairs, texts))
-        return [encoded(pairs) for pairs in rows] if self._are_sent(rows) else None
+        if self._are_sent(list(filter(None, rows))):
+            return [encoded(pairs) if pairs else None for pairs in rows]
+        return [encoded(pairs) if pairs and self._are_sent([pairs]) else None for pairs in rows]
 
     def _are_sent(self, rows: Sequence[list[Pair]]) -> bool:
         """Tell whether all these pairs, of one row or many, are sent as they are."""
-        if not all(rows) or max(map(len, rows)) > self.max_items:
+        if not rows or not all(rows) or max(map(len, rows)) > self.max_items:
             return False
         pairs = list(chain.from_iterable(rows))
         names, values = [pair.name for pair in pairs], [pair.value for pair in pairs]
@@ -155,6 +158,14 @@ def encoded(items: Sequence[Any]) -> str:
     :param items: of texts or pairs.
     """
     return _encode(items).decode()
+
+
+def _clear_texts(text: str) -> list[str]:
+    """Return the texts that JSON lists; none where it is not clear."""
+    try:
+        return _decode_texts(text)
+    except UNDECODABLE:
+        return []
 
 
 def _clear_pairs(text: str) -> list[Pair]:
@@ -247,6 +258,7 @@ def parsed(text: str) -> object:
     :param text: JSON.
     :raises RuleError: as :func:`unpacked`.
     """
+    text = str.__str__(text)  # of a subclass the bare text: the decoder takes no other
     if quick := _plain(text):
         return quick
     try:

@@ -55,6 +55,10 @@ class Item(msgspec.Struct, eq=False, gc=False):
         """Return no more of it than a log may show."""
         return f"Item({self.position}, {self.label!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return as much to rich, which shows what a traceback's variables hold."""
+        return [("position", self.position), ("label", self.label)]
+
     @property
     def record(self) -> dict[Any, Any]:
         """The record as its source gave it."""

@@ -21,6 +21,7 @@ from airflow_provider_asapp import columns
 from airflow_provider_asapp.columns import Column, Columns, joined
 from airflow_provider_asapp.fields import AttributeValue, Choice, Identifier, Integer, Phone, Text
 from airflow_provider_asapp.pages import Page
+from airflow_provider_asapp.rejects import Rejection
 from airflow_provider_asapp.schemas import ENTITIES, ConversationMetadataSchema, Entity
 from airflow_provider_asapp.validation import EVENT_IDS, Item, Validator, flat
 
@@ -31,6 +32,15 @@ class Platform(StrEnum):
     """Text of another type than ``str``, as a driver with enums may give it."""
 
     IOS = "ios"
+    LISTS = '["ios"]'
+    MAPS = '{"ios": "1"}'
+
+
+class Unhashable:
+    """A value that a memory can't look up, and that says so in its own way, as numpy's durations do."""
+
+    def __hash__(self) -> int:
+        raise ValueError("no hash for this")
 
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -39,6 +49,7 @@ TWINS: list[list[Any]] = [
     [1, True, 1.0, Decimal(1), Decimal("1.0"), "1"],
     [0, False, 0.0, -0.0, Decimal("-0"), None],
     ["ios", Platform.IOS, "IOS", "iOS"],
+    ['["ios"]', Platform.LISTS, '["ios" ]', '["ios"]["ios"]', Platform.MAPS, '{"ios": "1"}', '{"ios": 1}'],
     [NOON, NOON.astimezone(timezone(timedelta(hours=2))), NOON.replace(tzinfo=None)],
     [Decimal("1.10"), Decimal("1.1"), 1.1],
     [float("nan"), None, "nan", Decimal("NaN")],
@@ -234,6 +245,27 @@ def test_a_memory_stays_small(roomy: None, field: Any) -> None:
         for page in range(0, 120_000, 1000):
             # Half of each page is known, so that the memory goes on being used.
             column.fragments([str(page // 2 + at // 2) for at in range(1000)])
+        assert tracemalloc.get_traced_memory()[0] < 2 * columns.MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_value_that_can_t_be_looked_up_is_refused() -> None:
+    """Whatever its hash raises: one bad row, and no end of the task."""
+    page = Page(("externalConversationId", "lobName"), [("c1", "a"), ("c2", Unhashable())])
+    good, bad = Validator("conversation").check(page, 1)
+    assert isinstance(good, Item)
+    assert isinstance(bad, Rejection)
+    assert list(bad.errors) == ["lobName"]
+
+
+def test_a_page_of_long_values_is_not_kept(roomy: None) -> None:
+    """Once other values come, a memory forgets what took more room than it has."""
+    column = Column("attributes", ConversationMetadataSchema().fields["attributes"])
+    tracemalloc.start()
+    try:
+        column.fragments([f'{{"a":"{at}{"x" * 50_000}"}}' for at in range(1000)])
+        column.fragments([f"v{at}" for at in range(1000)])
         assert tracemalloc.get_traced_memory()[0] < 2 * columns.MEMORY
     finally:
         tracemalloc.stop()

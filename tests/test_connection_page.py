@@ -92,7 +92,8 @@ def test_where_json_and_uri_differ(connect: Callable[..., None]) -> None:
     assert client_of(BaseHook.get_connection("a")).base_url == plain(host[1])
     connect("a", "asapp://your-api-id:your-secret@api.asapp.com/some/path?timeout=5")
     connection = BaseHook.get_connection("a")
-    assert (connection.extra_dejson, extras[2]) == ({"timeout": "5"}, "always text, which means the same")
+    assert extras[2] == "always text, which means the same"
+    assert str(connection.extra_dejson["timeout"]) == "5"  # Airflow 3.1 makes a number of it.
     assert (connection.schema, client_of(connection).base_url) == ("some/path", PRODUCTION)
     connect("a", conn_type="asapp", host="api.asapp.com/some/path", **KEYS)
     with pytest.raises(AsappConfigurationError, match="without path"):

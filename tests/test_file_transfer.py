@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import closing
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_every_record_of_a_folder_arrives(asapp: Simulator, folder: Path, dag: D
     held = asapp.ledger.held("conversation")
     assert set(held) == {str(n) for n in range(1, 1501)}
     assert {item["campaign"] for item in held.values()} == {"spring"}
-    with database() as db:
+    with closing(database()) as db:
         ((fields,),) = db.execute(
             "SELECT rendered_fields FROM rendered_task_instance_fields WHERE dag_id = ?", [dag.dag_id]
         )

@@ -29,6 +29,7 @@ from airflow_provider_asapp.hooks import AsappHook
 from airflow_provider_asapp.pages import Page
 from airflow_provider_asapp.simulator import Simulator
 from tests.airflow_runs import run
+from tests.versions import AIRFLOW
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 Connect = Callable[..., None]
 KEYS = {"login": "id-of-a-test", "password": "secret-of-a-test"}
 CONVERSATION = {"externalConversationId": "c-1"}
+READS_ANY_EXTRA = pytest.mark.skipif(
+    (3, 0) <= AIRFLOW < (3, 2), reason="Airflow 3.0 and 3.1: they can't read a connection with such extras themselves"
+)
 
 
 @pytest.fixture
@@ -150,7 +154,7 @@ def test_extras_of_a_uri(connect: Connect, mocker: MockerFixture) -> None:
         ({"extra": {"requests_per_second": "inf"}}, "extra requests_per_second must be a number greater than 0"),
         ({"extra": {"allow_plain_http": "perhaps"}}, "extra allow_plain_http must be true or false"),
         ({"extra": {"ca_bundle": "/no/such/file.pem"}}, "ca_bundle"),
-        ({"extra": "[1, 2]"}, "extras must be a JSON object"),
+        pytest.param({"extra": "[1, 2]"}, "extras must be a JSON object", marks=READS_ANY_EXTRA),
         ({"conn_type": "http"}, "is of type http: it must be of type asapp"),
         ({"login": None}, "no API Id"),
         ({"login": ""}, "no API Id"),

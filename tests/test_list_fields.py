@@ -280,9 +280,9 @@ cells = st.one_of(
 def test_a_page_of_texts_is_what_each_is(page: list[str]) -> None:
     """Asked for at once, JSON texts say what the strict reader says of each, or are left to be asked one by one."""
     for field in (Attributes(name_length=3, value_length=4, max_items=3), IdentifierList(4)):
-        found = field.json_of_texts(page)
-        if found is not None:
-            assert [(True, json.loads(one)) for one in found] == [outcome(field, DECODER.decode(text)) for text in page]
+        for text, told in zip(page, field.json_of_texts(page), strict=True):
+            if told is not None:
+                assert (True, json.loads(told)) == outcome(field, DECODER.decode(text))
 
 
 def test_a_page_of_texts_is_asked_for_at_once() -> None:
@@ -296,4 +296,6 @@ def test_a_page_of_texts_is_asked_for_at_once() -> None:
         '["Consumer","Prepaid"]',
         '["SMB"]',
     ]
-    assert IdentifierList(9).json_of_texts(['["Consumer"]', "SMB"]) is None
+    page = ['["Consumer"]', "SMB", '["New York"]', "[]"]
+    assert IdentifierList(9).json_of_texts(page) == ['["Consumer"]', None, None, None]
+    assert ATTRIBUTES.json_of_texts(['{"csat": 5}', '{"csat": null}']) == ['[{"name":"csat","value":"5"}]', None]

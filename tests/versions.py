@@ -22,4 +22,4 @@ def before(*first: int, why: str) -> pytest.MarkDecorator:
 
 
 WITH_STORE = since(3, 3, why="a task state store, from which a retry goes on")
-WITH_SDK = since(3, 0, why="what the sample DAGs import, airflow.sdk")
+WITH_SDK = since(3, 2, why="what the sample DAGs import of airflow.sdk")
