@@ -62,7 +62,8 @@ class Column:
 
     def _forget(self) -> None:
         self._room = MEMORY
-        # The first is looked into without a look at types, so no number gets into it.
+        # The first is looked into without a look at types, so no number gets into it; and what says that it equals a
+        # text is taken for that text.
         self._texts: dict[Any, Fragment] = {None: self._ask(None)}
         self._values: dict[Any, Fragment] = {None: self._ask(None)}
 
