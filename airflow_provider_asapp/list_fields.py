@@ -34,6 +34,24 @@ class ListField(WireField):
         """Turn a native value into the list that is sent, or raise RuleError or ValidationError."""
         raise NotImplementedError
 
+    def json_of_texts(self, texts: Sequence[str]) -> Sequence[str | None]:
+        """Return the JSON of each list, None of what is not clearly one that is sent as it is.
+
+        :param texts: as in the base.
+        """
+        rows = list(map(self._clear, texts))
+        if self._are_sent(list(filter(None, rows))):
+            return [encoded(row) if row else None for row in rows]
+        return [encoded(row) if row and self._are_sent([row]) else None for row in rows]
+
+    def _clear(self, text: str) -> list[Any]:
+        """Return the items that JSON lists; none where it is not clear."""
+        raise NotImplementedError
+
+    def _are_sent(self, rows: Sequence[list[Any]]) -> bool:
+        """Tell whether there are rows, all with items, and all of these are sent as they are."""
+        raise NotImplementedError
+
 
 class IdentifierList(ListField):
     """A list of identifiers; a plain text is a list of one.
@@ -61,18 +79,13 @@ class IdentifierList(ListField):
             return list(value)
         return every(present(value), lambda item: part("item", self.item, item))
 
-    def json_of_texts(self, texts: Sequence[str]) -> Sequence[str | None]:
-        """Return the JSON of each list, None of what is not clearly a JSON list of texts that are sent as they are.
-
-        :param texts: as in the base.
-        """
-        rows = list(map(_clear_texts, texts))
-        if self._are_sent(list(filter(None, rows))):
-            return [encoded(row) if row else None for row in rows]
-        return [encoded(row) if row and self._are_sent([row]) else None for row in rows]
+    def _clear(self, text: str) -> list[str]:
+        try:
+            return _decode_texts(text)
+        except UNDECODABLE:
+            return []
 
     def _are_sent(self, rows: Sequence[list[str]]) -> bool:
-        """Tell whether all these texts, of one row or many, are sent as they are."""
         return bool(rows) and self.item.sends_as_they_are(list(chain.from_iterable(rows)))
 
 
@@ -95,18 +108,20 @@ class Attributes(ListField):
         self.max_items = max_items
         self.pair = {"name": Text(name_length), "value": AttributeValue(value_length)}
 
-    def json_of_texts(self, texts: Sequence[str]) -> Sequence[str | None]:
-        """Return the JSON of each text's pairs, None of one that does not clearly say which, or they are not sent so.
+    def _clear(self, text: str) -> list[Pair]:
+        """Return the pairs that JSON lists or maps, at a fifth of the price; none where it is not clear.
 
-        :param texts: as in the base.
+        The decoder takes a name twice. But each text in JSON has its two quotes.
         """
-        rows = list(map(_clear_pairs, texts))
-        if self._are_sent(list(filter(None, rows))):
-            return [encoded(pairs) if pairs else None for pairs in rows]
-        return [encoded(pairs) if pairs and self._are_sent([pairs]) else None for pairs in rows]
+        try:
+            found = _decode_pairs(text)
+        except UNDECODABLE:
+            return []
+        pairs = _plain_pairs(found) if type(found) is dict else found
+        texts = 4 * len(pairs) if pairs is found else 2 * len(pairs) - list(map(type, found.values())).count(int)
+        return pairs if "\\" not in text and text.count('"') == 2 * texts else []
 
     def _are_sent(self, rows: Sequence[list[Pair]]) -> bool:
-        """Tell whether all these pairs, of one row or many, are sent as they are."""
         if not rows or not all(rows) or max(map(len, rows)) > self.max_items:
             return False
         pairs = list(chain.from_iterable(rows))
@@ -114,7 +129,7 @@ class Attributes(ListField):
         return self.pair["name"].sends_as_they_are(names) and self.pair["value"].sends_as_they_are(values)
 
     def _wire(self, value: Any) -> Any:
-        if type(value) is str and self._are_sent([pairs := _clear_pairs(value)]):
+        if type(value) is str and self._are_sent([pairs := self._clear(value)]):
             return msgspec.to_builtins(pairs)
         return super()._wire(value)
 
@@ -158,28 +173,6 @@ def encoded(items: Sequence[Any]) -> str:
     :param items: of texts or pairs.
     """
     return _encode(items).decode()
-
-
-def _clear_texts(text: str) -> list[str]:
-    """Return the texts that JSON lists; none where it is not clear."""
-    try:
-        return _decode_texts(text)
-    except UNDECODABLE:
-        return []
-
-
-def _clear_pairs(text: str) -> list[Pair]:
-    """Return the pairs that JSON lists or maps, at a fifth of the price; none where it is not clear.
-
-    The decoder takes a name twice. But each text in JSON has its two quotes.
-    """
-    try:
-        found = _decode_pairs(text)
-    except UNDECODABLE:
-        return []
-    pairs = _plain_pairs(found) if type(found) is dict else found
-    texts = 4 * len(pairs) if pairs is found else 2 * len(pairs) - list(map(type, found.values())).count(int)
-    return pairs if "\\" not in text and text.count('"') == 2 * texts else []
 
 
 def _plain_pairs(mapping: dict[Any, Any]) -> list[Pair]:
