@@ -55,9 +55,11 @@ class ColumnMapping:
         """
         problems = [text for texts in self.problems(columns).values() for text in texts]
         if problems:
+            told = "; ".join(problems)
+            told += "" if told.endswith("?") else "."
             raise AsappSourceError(
                 f"The source does not fit the entity {self._entity.name}; nothing was sent. "
-                f"{'; '.join(problems)} - rename it in the query, or use field_map; "
+                f"{told} Rename it in the query, or use field_map; "
                 "unknown='exclude' leaves columns out, unknown='attributes' sends them as name/value pairs."
             )
 

@@ -152,7 +152,7 @@ def test_a_misspelt_column_stops_before_anything_is_sent() -> None:
     with pytest.raises(AsappSourceError) as refused:
         Validator("customer").check_columns(columns)
     assert "column 'externlCustomerId' is no field of customer; did you mean externalCustomerId?" in str(refused.value)
-    assert "column 'xyzzy' is no field of customer - rename" in str(refused.value)
+    assert "column 'xyzzy' is no field of customer. Rename" in str(refused.value)
     assert "nothing was sent" in str(refused.value)
 
 
