@@ -28,7 +28,7 @@ VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class Item(msgspec.Struct, eq=False, gc=False):
-    """A valid record, ready to be sent. One is made for each record: a ``Struct`` takes a fifth of a dataclass's time.
+    """A valid record, ready to be sent. One is made for each record: a ``Struct`` takes half a dataclass's time.
 
     :param position: in its source, counted from 1.
     :param key: what ASAPP tells records apart by; a later record of a key replaces an earlier one.
