@@ -1,4 +1,4 @@
-"""What others see of a submission that has ended: its counts, as metrics and in the events of the task's assets."""
+"""What others see of a submission that has ended: the report in metrics, in the events of a task's assets, in XCom."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ class Validator:
             proofs = [text if own else made for own, made, text in zip(own_ids, ids, contents, strict=True)]
         items = map(Item, count(first), keys, labels, ids, bodies, proofs, repeat(page.columns), page.rows)
         found: list[Item | Rejection] = list(items)
-        if None in texts:
-            for at in (at for at, text in enumerate(texts) if text is None):
+        for at, text in enumerate(texts):
+            if text is None:
                 refused = [name for name, column in fragments.items() if column[at] is None]
                 errors = flat({name: self._columns.errors(name, given[name][at]) for name in refused})
                 record = dict(zip(page.columns, page.rows[at], strict=True))

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, redact
+from pytest_mock import MockerFixture
 
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappStopped, AsappUnavailableError
 from airflow_provider_asapp.operators import AsappMetadataOperator, Veiled
@@ -214,6 +215,26 @@ def test_policy(asapp: Simulator, dag: DAG, limits: dict[str, Any], state: str) 
     assert set(asapp.ledger.held("conversation")) == {"c-1", "c-3"}
     report = ended.xcom("push")
     assert (report["read"], report["accepted"], report["invalid"]) == (4, 2, 2)
+
+
+def test_a_failed_task_keeps_its_report_only_if_it_may(asapp: Simulator, dag: DAG) -> None:
+    """With `do_xcom_push=False` nothing is in XCom, as of a task that succeeds."""
+    with dag:
+        operator(records=[GOOD, bad()], do_xcom_push=False)
+    ended = run(dag)
+    assert (ended.state, ended.xcom("push")) == ("failed", None)
+
+
+def test_trouble_with_xcom_hides_no_limit(
+    asapp: Simulator, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the report can't be kept, the task fails with its own error, and a warning says so."""
+    ti = mocker.Mock(dag_id="d", run_id="r", task_id="push", map_index=-1)
+    ti.xcom_push.side_effect = ConnectionError("no server")
+    with pytest.raises(AirflowFailException, match="max_rejected is 0"):
+        operator(records=[GOOD, bad()]).execute({"ti": ti})
+    assert ti.xcom_push.call_args.args[0] == "return_value"
+    assert "The report could not be kept in XCom: ConnectionError." in caplog.messages
 
 
 def test_policy_says_what_happened(asapp: Simulator, tmp_path: Path) -> None:
