@@ -133,13 +133,40 @@ def check_bundle(path: str) -> str:
     return path
 
 
+class Connections:
+    """The connections of all threads, so that one thread can break them."""
+
+    def __init__(self) -> None:
+        self._known: WeakSet[Any] = WeakSet()
+        self._lock = threading.Lock()
+
+    def add(self, connection: Any) -> None:
+        """Note a connection that was opened, for as long as it is used."""
+        with self._lock:
+            self._known.add(connection)
+
+    def abort(self) -> None:
+        """Break every connection that is open."""
+        # Another thread may open one just now, which no walk through a set bears.
+        with self._lock:
+            connections = list(self._known)
+        for connection in connections:
+            # Its own thread may close it just now.
+            opened = connection.sock
+            if opened is not None:
+                # Closing it would not wake a thread that reads from it. And shut from below: the TLS above belongs to
+                # that thread, and TLS through a proxy that speaks TLS has no way to be shut.
+                with suppress(OSError), socket.fromfd(opened.fileno(), socket.AF_INET, socket.SOCK_STREAM) as below:
+                    below.shutdown(socket.SHUT_RDWR)
+
+
 class NotingAdapter(HTTPAdapter):
     """Notes each connection that it opens, since ``requests`` has no way to end a request from another thread.
 
     :param connections: where to.
     """
 
-    def __init__(self, connections: WeakSet[Any]) -> None:
+    def __init__(self, connections: Connections) -> None:
         self._connections = connections
         super().__init__()
 
@@ -151,7 +178,7 @@ class NotingAdapter(HTTPAdapter):
         return pool
 
 
-def _noting(connection_class: Any, connections: WeakSet[Any]) -> Any:
+def _noting(connection_class: Any, connections: Connections) -> Any:
     class Noted(connection_class):  # type: ignore[misc]
         noted = True
 
@@ -187,7 +214,7 @@ class Transport:
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._lock = threading.Lock()
-        self._connections: WeakSet[Any] = WeakSet()
+        self._connections = Connections()
 
     def close(self) -> None:
         """Close every connection of every thread."""
@@ -199,11 +226,7 @@ class Transport:
 
     def abort(self) -> None:
         """Break every connection, so that no thread goes on waiting for an answer."""
-        for connection in list(self._connections):
-            # Closing it would not wake a thread that reads from it; and it may be closed already.
-            if connection.sock is not None:
-                with suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+        self._connections.abort()
 
     def exchange(
         self, method: str, path: str, body: bytes | None, *, now: datetime, timeout: float | None = None

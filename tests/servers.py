@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, Self
 
@@ -154,7 +155,7 @@ class RawServer:
     def _talk(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as file:
             connection.settimeout(5)
-            lines = list(iter(file.readline, b"\r\n"))
+            lines = list(takewhile(lambda line: line != b"\r\n", file))
             # Unread, the body would turn the end of the connection into a reset.
             file.read(next((int(line[15:]) for line in lines if line.lower().startswith(b"content-length:")), 0))
             if self.raw is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -324,16 +325,49 @@ def test_a_broken_answer_is_an_unread_one(raw: bytes) -> None:
     assert error.unread
 
 
-def test_aborting_wakes_who_waits_for_an_answer() -> None:
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_aborting_wakes_who_waits_for_an_answer(authority: trustme.CA, ca_bundle: str, secure: bool) -> None:
     """Another thread's request ends at once, as a broken connection does."""
-    with RawServer(None) as server, transport_to(server.url, timeout=30) as transport, ThreadPoolExecutor(1) as pool:
+    asked, over = threading.Event(), threading.Event()
+
+    def wait(_: Received) -> Reply:
+        asked.set()
+        over.wait(20)
+        return Reply()
+
+    with (
+        HttpServer(wait, tls(authority) if secure else None) as server,
+        transport_to(server.url, timeout=30, verify=ca_bundle) as transport,
+        ThreadPoolExecutor(1) as pool,
+    ):
         pending = pool.submit(failure, transport)
-        while not list(transport._connections):
-            assert not pending.done()
+        assert asked.wait(5)
         transport.abort()
         error = pending.result(5)
+        over.set()
     assert isinstance(error, Trouble)
     assert error.unread
+
+
+def test_aborting_bears_that_others_connect_meanwhile() -> None:
+    """Whoever ends all requests is not ended itself by one that just begins."""
+
+    def talk(transport: Transport) -> None:
+        for _ in range(50):
+            with suppress(Trouble):
+                exchange(transport)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with RawServer(b"") as server, transport_to(server.url) as transport, ThreadPoolExecutor(4) as pool:
+            talking = [pool.submit(talk, transport) for _ in range(4)]
+            while not all(one.done() for one in talking):
+                transport.abort()
+            for one in talking:
+                one.result()
+    finally:
+        sys.setswitchinterval(before)
 
 
 parts = st.sampled_from(
