@@ -12,6 +12,7 @@ its row has no text, and the field is asked for its errors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from json.encoder import encode_basestring as quoted
 from sys import getsizeof
 from typing import Any
@@ -170,17 +171,17 @@ class Columns:
         return [fragment[begin:-1] if fragment else "" for fragment in fragments]
 
 
-def joined(fragments: Mapping[str, list[Fragment]]) -> list[Fragment]:
-    """Return each row's fragments as one text, None for a row that has a refused value."""
-    columns: Any = fragments.values()
+def joined(fragments: Mapping[str, list[Fragment]]) -> list[str]:
+    """Return each row's fragments and a closing brace as one text, an empty one for a row that has a refused value."""
+    columns: Any = (*fragments.values(), repeat("}"))
     try:
-        return list(map("".join, zip(*columns, strict=True)))
+        return list(map("".join, zip(*columns, strict=False)))
     except TypeError:  # there is a None
-        return list(map(_text, zip(*columns, strict=True)))
+        return list(map(_text, zip(*columns, strict=False)))
 
 
-def _text(row: Iterable[Any]) -> Fragment:
+def _text(row: Iterable[Any]) -> str:
     try:
         return "".join(row)
     except TypeError:  # At a row in a hundred this costs less than a look at each fragment of all.
-        return None
+        return ""

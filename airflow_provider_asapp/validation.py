@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import count, repeat
 from typing import Any
-from uuid import UUID
 
 import marshmallow
 import msgspec
@@ -14,17 +12,14 @@ import msgspec
 from airflow_provider_asapp.coercion import RuleError, is_absent
 from airflow_provider_asapp.columns import Columns, joined
 from airflow_provider_asapp.errors import AsappConfigurationError
+from airflow_provider_asapp.event_ids import EventIds
 from airflow_provider_asapp.list_fields import unpacked
 from airflow_provider_asapp.mapping import ColumnMapping, Unknown
 from airflow_provider_asapp.pages import NO_COLUMNS, UNREADABLE, Page
 from airflow_provider_asapp.rejects import Rejection
 from airflow_provider_asapp.schemas import ENTITIES, Entity
 
-# Names the scope of our event ids among all UUIDs; any constant would do, but it must never change.
-EVENT_IDS = UUID("5b0d6c0e-6d0a-5f5c-9a3e-2f6c1d0b7a41")
 NO_RUN = "no run"
-# A UUID's variant is in the two highest bits of this digit.
-VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class Item(msgspec.Struct, eq=False, gc=False):
@@ -90,8 +85,7 @@ class Validator:
         self.field_map = self._mapping.field_map
         self._schema = self.entity.schema_class()
         self._columns = Columns(self._schema)
-        # A UUIDv5 is a hash of a namespace and a name: here both up to the content's opening brace.
-        self._hash = hashlib.sha1(EVENT_IDS.bytes + f"{scope}\n{entity}\n{{".encode(), usedforsecurity=False)
+        self._event_ids = EventIds(scope, entity)
 
     def check_columns(self, columns: tuple[Any, ...]) -> None:
         """Return if these columns can be mapped; asked of a query, or of the first record, before anything is sent.
@@ -135,38 +129,36 @@ class Validator:
 
     def _checked(self, page: Page, first: int, given: Mapping[str, Sequence[Any]]) -> list[Item | Rejection]:
         fragments = self._columns.fragments(given)
-        texts = joined(fragments)
         labels, *others = (self._columns.texts(name, fragments[name]) for name in self.entity.key_fields)
         keys = list(map("\n".join, zip(labels, *others, strict=True))) if others else labels
-        own_ids = self._columns.texts("eventId", fragments["eventId"]) if "eventId" in fragments else [""] * len(texts)
-        contents = [f"{text}}}" for text in texts]
-        ids = [own or self._event_id(text[1:].encode()) for own, text in zip(own_ids, contents, strict=True)]
-        bodies = [
-            (f"{{{text[1:]}" if own else f'{{"eventId":"{made}"{text}').encode()
-            for own, made, text in zip(own_ids, ids, contents, strict=True)
-        ]
-        proofs = ids
-        if any(own_ids):
-            proofs = [text if own else made for own, made, text in zip(own_ids, ids, contents, strict=True)]
+        # Each begins with a comma, where its opening brace will be.
+        contents = [text[1:] for text in joined(fragments)]
+        own = self._columns.texts("eventId", fragments["eventId"]) if "eventId" in fragments else []
+        ids = proofs = self._ids(own, contents)
+        bodies = [f'{{"eventId":"{id_}",{content}'.encode() for id_, content in zip(ids, contents, strict=True)]
+        if any(own):
+            # A record's own stands among its other fields.
+            told = list(zip(own, contents, strict=True))
+            bodies = [
+                f"{{{content}".encode() if id_ else body for body, (id_, content) in zip(bodies, told, strict=True)
+            ]
+            proofs = [content if id_ else made for made, (id_, content) in zip(ids, told, strict=True)]
         items = map(Item, count(first), keys, labels, ids, bodies, proofs, repeat(page.columns), page.rows)
         found: list[Item | Rejection] = list(items)
-        for at, text in enumerate(texts):
-            if text is None:
+        for at, content in enumerate(contents):
+            if not content:
                 refused = [name for name, column in fragments.items() if column[at] is None]
                 errors = flat({name: self._columns.errors(name, given[name][at]) for name in refused})
                 record = dict(zip(page.columns, page.rows[at], strict=True))
                 found[at] = Rejection(first + at, labels[at] or None, "invalid", errors, record)
         return found
 
-    def _event_id(self, content: bytes) -> str:
-        """Return the UUIDv5 of a content in this scope, as the ``uuid`` module would at four times the price.
-
-        :param content: wire JSON without its opening brace.
-        """
-        name = self._hash.copy()
-        name.update(content)
-        text = name.hexdigest()
-        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+    def _ids(self, own: list[str], contents: list[str]) -> list[str]:
+        """Return the event id of each record: its own, or one that is made."""
+        if not any(own):
+            return self._event_ids.of(contents)
+        made = iter(self._event_ids.of([content for id_, content in zip(own, contents, strict=True) if not id_]))
+        return [id_ or next(made) for id_ in own]
 
     def _refused_whole(
         self, position: int, columns: tuple[Any, ...], row: Sequence[Any], problems: Mapping[str, list[str]]

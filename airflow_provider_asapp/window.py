@@ -36,7 +36,7 @@ class Origin:
     judged: bool = False
 
 
-class Entry(msgspec.Struct, eq=False):
+class Entry(msgspec.Struct, eq=False, gc=False):
     """An item on its way.
 
     :param stretch: where it is accounted for.

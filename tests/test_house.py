@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 # From the bottom up: a module may import those that stand before it.
 CORE = (
     *("errors", "coercion", "fields", "list_fields", "schemas"),
-    *("rejects", "pages", "mapping", "columns", "validation", "files"),
+    *("rejects", "pages", "mapping", "columns", "event_ids", "validation", "files"),
     *("policy", "pacing", "transport", "answers", "client"),
     *("accounting", "checkpoint", "isolation", "resume", "window", "outcomes", "rehearsal", "submission"),
 )
