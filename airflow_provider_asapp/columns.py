@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from json.encoder import encode_basestring as quoted
+from operator import itemgetter
 from sys import getsizeof
 from typing import Any
 
@@ -52,10 +53,11 @@ class Column:
 
     :param name: the field's, as ASAPP writes it.
     :param field: the marshmallow field whose word it is.
+    :param first: its fragments begin a text, so without the comma.
     """
 
-    def __init__(self, name: str, field: Any) -> None:
-        self.prefix = f",{to_json(name)}:"
+    def __init__(self, name: str, field: Any, *, first: bool = False) -> None:
+        self.prefix = f"{'' if first else ','}{to_json(name)}:"
         self._field = field
         self._is_asked_for_all = type(field).json_of_texts is not WireField.json_of_texts
         self._pages_without = 0
@@ -92,7 +94,7 @@ class Column:
             self._pages_without -= 1
             return self._asked(values)
         try:
-            return list(map(self._texts.__getitem__, values))
+            return _looked_up(self._texts, values)
         except Exception:  # noqa: BLE001 - KeyError, but a list can't be looked up, and others raise what they like
             return self._learn(values)
 
@@ -114,7 +116,7 @@ class Column:
         for value, fragment in zip(new, self._asked(new), strict=True):
             known[value] = fragment
             self._room -= ENTRY + getsizeof(value) + getsizeof(fragment)
-        return list(map(known.__getitem__, values))
+        return _looked_up(known, values)
 
     def _asked(self, values: Sequence[Any]) -> list[Fragment]:
         """Ask for all at once, where all are texts or absent."""
@@ -140,14 +142,21 @@ class Column:
         return self._of_texts(texts[:half]) + self._of_texts(texts[half:])
 
 
+def _looked_up(known: Mapping[Any, Fragment], values: Sequence[Any]) -> list[Fragment]:
+    # Takes four fifths of what map(known.__getitem__, values) does.
+    return list(itemgetter(*values)(known)) if len(values) > 1 else [known[value] for value in values]
+
+
 class Columns:
     """The fast way for one schema.
 
-    :param schema: its fields are asked, and set the order of what is sent.
+    :param schema: its fields are asked, and set the order of what is sent. The first must be a required one: a text
+        always begins with it.
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._columns = {name: Column(name, field) for name, field in schema.fields.items()}
+        first = next(iter(schema.fields))
+        self._columns = {name: Column(name, field, first=name == first) for name, field in schema.fields.items()}
         self._required = {name for name, field in schema.fields.items() if field.required}
 
     def fragments(self, given: Mapping[str, Sequence[Any]]) -> dict[str, list[Fragment]]:
@@ -172,7 +181,7 @@ class Columns:
 
 
 def joined(fragments: Mapping[str, list[Fragment]]) -> list[str]:
-    """Return each row's fragments and a closing brace as one text, an empty one for a row that has a refused value."""
+    """Return each row's JSON without its opening brace, an empty text for a row that has a refused value."""
     columns: Any = (*fragments.values(), repeat("}"))
     try:
         return list(map("".join, zip(*columns, strict=False)))

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # How soon a stop is noticed while all requests are under way, and how long those then get, in real seconds.
 STOP_POLL = 0.5
 STOP_GRACE = 2.0
+# Real seconds in which a thread can write a batch to its connection.
+HEAD_START = 0.002
 # A checkpoint is written at most once a second, in which a client sends 100 requests: so many batches may have been
 # sent that the checkpoint does not know of.
 SENT_UNSEEN = 100
@@ -163,6 +165,9 @@ class Submission:
                 self._in_flight[pool.submit(self._send, batch)] = batch
             elif self._in_flight:
                 if self._outcomes.taken:
+                    # The threads that have just got a batch need the interpreter for a moment, and while the next one
+                    # is composed they would wait several times as long for it.
+                    wait(self._in_flight, timeout=HEAD_START, return_when=FIRST_COMPLETED)
                     self._window.prepare()
                 self._collect(self._next_answers())
             elif self._window.finished:

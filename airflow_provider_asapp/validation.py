@@ -131,8 +131,7 @@ class Validator:
         fragments = self._columns.fragments(given)
         labels, *others = (self._columns.texts(name, fragments[name]) for name in self.entity.key_fields)
         keys = list(map("\n".join, zip(labels, *others, strict=True))) if others else labels
-        # Each begins with a comma, where its opening brace will be.
-        contents = [text[1:] for text in joined(fragments)]
+        contents = joined(fragments)
         own = self._columns.texts("eventId", fragments["eventId"]) if "eventId" in fragments else []
         ids = proofs = self._ids(own, contents)
         bodies = [f'{{"eventId":"{id_}",{content}'.encode() for id_, content in zip(ids, contents, strict=True)]

@@ -284,8 +284,8 @@ def test_fragments_make_the_schema_s_own_json() -> None:
         "platform": ["ios", None, "a"],
     }
     assert joined(fast.fragments(given)) == [
-        ',"externalConversationId":"c1","lobName":"é\\n","platform":"IOS"}',
-        ',"externalConversationId":"c2"}',
+        '"externalConversationId":"c1","lobName":"é\\n","platform":"IOS"}',
+        '"externalConversationId":"c2"}',
         "",
     ]
     assert fast.are_enough(given)
