@@ -37,7 +37,7 @@ class Origin:
 
 
 class Entry(msgspec.Struct, eq=False, gc=False):
-    """An item on its way.
+    """An item on its way. Nothing that it holds refers to it, so the garbage collector may leave it out.
 
     :param stretch: where it is accounted for.
     :param tries: how often it had to go again.
