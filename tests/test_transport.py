@@ -19,7 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_asapp.errors import AsappConfigurationError, AsappError
-from airflow_provider_asapp.transport import Answer, AsappAuth, Transport, Trouble, check_bundle, check_url
+from airflow_provider_asapp.transport import (
+    Answer,
+    AsappAuth,
+    Connections,
+    Transport,
+    Trouble,
+    check_bundle,
+    check_url,
+)
 from tests.clocks import START
 from tests.servers import HttpServer, RawServer, Received, Reply
 
@@ -347,6 +355,30 @@ def test_aborting_wakes_who_waits_for_an_answer(authority: trustme.CA, ca_bundle
         over.set()
     assert isinstance(error, Trouble)
     assert error.unread
+
+
+def test_aborting_needs_no_more_of_a_connection_than_its_number() -> None:
+    """TLS through a proxy that speaks TLS itself has no ``shutdown``, and who closed his has no number."""
+
+    class Tunnel:
+        def __init__(self, end: socket.socket) -> None:
+            self.fileno = end.fileno
+
+    class Connection:
+        def __init__(self, end: socket.socket) -> None:
+            self.sock = Tunnel(end)
+
+    here, there = socket.socketpair()
+    gone, other = socket.socketpair()
+    gone.close()
+    with here, there, other:
+        opened = [Connection(gone), Connection(here)]
+        connections = Connections()
+        for connection in opened:
+            connections.add(connection)
+        connections.abort()
+        there.settimeout(5)
+        assert there.recv(1) == b""
 
 
 def test_aborting_bears_that_others_connect_meanwhile() -> None:
